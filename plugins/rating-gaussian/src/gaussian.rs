@@ -7,11 +7,11 @@
 
 use crate::normal::{Truncated, above, half_width_of, probability_below, within};
 
-/// Sweeps along the chain of places at most. Chains of 40 teams settle within 30.
-const SWEEPS_MAX: usize = 500;
+/// Sweeps along the chain of places at most. A dozen is usual; only chains of a hundred teams with many surprises come near.
+const SWEEPS_MAX: usize = 100;
 
-/// A sweep that moves no message by more than this share ends the propagation.
-const SETTLED: f64 = 1e-14;
+/// A sweep that moves no message by more than this share of its team's scale ends the propagation.
+const SETTLED: f64 = 1e-12;
 
 /// What the update assumes about the game, on the scale of the ratings.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -140,9 +140,12 @@ impl Message {
         Message { precision: self.precision * shrink, weighted_mean: (sign * self.weighted_mean + self.precision * mean) * shrink }
     }
 
-    fn moved_from(self, old: Message) -> bool {
-        let moved = |new: f64, old: f64| (new - old).abs() > SETTLED * (1e-300 + new.abs().max(old.abs()));
-        moved(self.precision, old.precision) || moved(self.weighted_mean, old.weighted_mean)
+    /// Whether the message differs from `old` by more than rounding does, for a team whose own `prior` sets the scale.
+    fn moved_from(self, old: Message, prior: Message) -> bool {
+        let precision = prior.precision + old.precision;
+        let weighted_mean = prior.weighted_mean.abs() + old.weighted_mean.abs() + prior.precision.sqrt();
+        (self.precision - old.precision).abs() > SETTLED * precision
+            || (self.weighted_mean - old.weighted_mean).abs() > SETTLED * weighted_mean
     }
 }
 
@@ -236,7 +239,7 @@ impl Chain {
         };
         let to_better = said.seen_from(second_mean, second_variance, 1.0);
         let to_worse = said.seen_from(first_mean, first_variance, -1.0);
-        let moved = to_better.moved_from(better.from_worse) || to_worse.moved_from(worse.from_better);
+        let moved = to_better.moved_from(better.from_worse, better.prior) || to_worse.moved_from(worse.from_better, worse.prior);
         self.0[index].from_worse = to_better;
         self.0[index + 1].from_better = to_worse;
         moved

@@ -102,10 +102,13 @@ fn within_by_quadrature(t: f64, margin: f64) -> Truncated {
     // Beyond this distance from the mode the density is below e^-40 of the mode's.
     let reach = 80.0 / (slope.abs() + (slope * slope + 80.0).sqrt());
     let (from, to) = ((mode - reach).max(-margin), (mode + reach).min(margin));
-    let half_panel = 0.5 * (to - from) / PANELS as f64;
+    // Panels of at most four e-foldings: exact to rounding with ten nodes.
+    let length = to - from;
+    let panels = libm::ceil((slope.abs() + 0.5 * length) * length / 4.0).clamp(1.0, PANELS_MAX) as u32;
+    let half_panel = 0.5 * length / f64::from(panels);
     let (mut weight, mut first, mut second) = (0.0, 0.0, 0.0);
-    for panel in 0..PANELS {
-        let center = (from - mode) + half_panel * (2 * panel + 1) as f64;
+    for panel in 0..panels {
+        let center = (from - mode) + half_panel * f64::from(2 * panel + 1);
         for (node, node_weight) in GAUSS_LEGENDRE_10 {
             for y in [center - half_panel * node, center + half_panel * node] {
                 let mass = node_weight * libm::exp(slope * y - 0.5 * y * y);
@@ -119,8 +122,8 @@ fn within_by_quadrature(t: f64, margin: f64) -> Truncated {
     Truncated { shift: mean - slope, variance_left: second / weight - mean * mean }
 }
 
-/// Panels of the quadrature; ten nodes on at most a tenth of forty e-foldings are exact to rounding.
-const PANELS: usize = 10;
+/// Panels of the quadrature at most; both moments are cut off forty e-foldings from the mode, on either side.
+const PANELS_MAX: f64 = 24.0;
 
 /// Positive nodes and weights of the ten-point Gauss-Legendre rule on -1 to 1 (Abramowitz and Stegun, table 25.4).
 const GAUSS_LEGENDRE_10: [(f64, f64); 5] = [

@@ -1,0 +1,131 @@
+//! The engine as a plugin: parameters, resets, trust, presence, and shapes at the edge.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use plugin_sdk::{Contest, Entrant, Fault, LineUp, Plugin, QueueShape, Rating, RatingEngine, Setting, Update, parse_parameters};
+use rating_gaussian::{Gaussian, Parameters};
+
+fn engine(parameters: Parameters) -> Gaussian {
+    Gaussian::configure(&QueueShape::default(), parameters).unwrap()
+}
+
+fn contest(teams: &[&[(f64, f64)]], places: &[u16]) -> Contest {
+    let mut entrants = Vec::new();
+    for (team, players) in teams.iter().enumerate() {
+        for &(mean, uncertainty) in *players {
+            let rating = Rating::new(mean, uncertainty);
+            entrants.push(Entrant { rating, team: u16::try_from(team).unwrap(), presence: 1.0, ..Entrant::default() });
+        }
+    }
+    let line_up = LineUp::new(entrants, Setting::default());
+    Contest { line_up, places: places.to_vec(), trust: 1.0, ..Contest::default() }
+}
+
+fn rated(engine: &Gaussian, contest: &Contest) -> Vec<Rating> {
+    let mut update = Update::before(contest, Vec::new());
+    engine.rate(contest, &mut update).unwrap();
+    update.ratings
+}
+
+#[test]
+fn the_schema_states_the_defaults() {
+    let schema: serde_json::Value = serde_json::from_str(Gaussian::PARAMETERS_SCHEMA).unwrap();
+    let properties = schema["properties"].as_object().unwrap();
+    let defaults = properties.iter().map(|(name, property)| (name.clone(), property["default"].clone()));
+    let written = serde_json::Value::Object(defaults.collect()).to_string();
+    assert_eq!(parse_parameters::<Parameters>(&written).unwrap(), Parameters::default());
+}
+
+#[test]
+fn every_bad_parameter_is_named_at_once() {
+    let parameters = Parameters { sigma: 0.0, beta: f64::NAN, draw_probability: 1.0, ..Parameters::default() };
+    let errors = Gaussian::configure(&QueueShape::default(), parameters).unwrap_err();
+    assert_eq!(errors.iter().map(|error| error.path.as_str()).collect::<Vec<_>>(), ["sigma", "beta", "draw_probability"]);
+    assert!(parse_parameters::<Parameters>(r#"{"sgima":8}"#).is_err());
+}
+
+#[test]
+fn an_upset_of_a_hundred_deviations_stays_finite() {
+    let engine = engine(Parameters::default());
+    for teams in [&[&[(0.0, 0.1)][..], &[(600.0, 0.1)]][..], &[&[(0.0, 0.1)], &[(600.0, 0.1)], &[(1200.0, 0.1)]]] {
+        for places in [[0, 1, 2], [1, 1, 1], [2, 1, 0]] {
+            let contest = contest(teams, &places[..teams.len()]);
+            for (before, after) in contest.line_up.entrants.iter().zip(rated(&engine, &contest)) {
+                assert!(after.mean.is_finite() && after.uncertainty > 0.0, "{places:?} {after:?}");
+                assert!(after.uncertainty < before.rating.uncertainty.hypot(0.09), "{places:?} {after:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_order_of_entrants_within_a_contest_does_not_matter() {
+    let engine = engine(Parameters::default());
+    let forward = contest(&[&[(25.0, 8.0), (31.0, 2.0)], &[(28.0, 5.0), (20.0, 6.0)], &[(22.0, 3.0)]], &[1, 0, 2]);
+    let mut backward = forward.clone();
+    backward.line_up.entrants.reverse();
+    let mut reversed = rated(&engine, &backward);
+    reversed.reverse();
+    for (first, second) in rated(&engine, &forward).iter().zip(&reversed) {
+        assert!((first.mean - second.mean).abs() < 1e-10 && (first.uncertainty - second.uncertainty).abs() < 1e-10);
+    }
+}
+
+#[test]
+fn two_teams_agree_with_the_chain_of_many() {
+    // Two teams among three of which the third is certain to lose: its comparison carries no news.
+    let engine = engine(Parameters::default());
+    let two = rated(&engine, &contest(&[&[(25.0, 8.0)], &[(28.0, 5.0)]], &[0, 1]));
+    let three = rated(&engine, &contest(&[&[(25.0, 8.0)], &[(28.0, 5.0)], &[(-5000.0, 1.0)]], &[0, 1, 2]));
+    for (two, three) in two.iter().zip(&three) {
+        assert!((two.mean - three.mean).abs() < 1e-9 && (two.uncertainty - three.uncertainty).abs() < 1e-9);
+    }
+}
+
+#[test]
+fn a_result_without_trust_moves_nobody() {
+    let engine = engine(Parameters { tau: 0.0, ..Parameters::default() });
+    let mut contest = contest(&[&[(25.0, 8.0)], &[(28.0, 5.0)]], &[0, 1]);
+    let full = rated(&engine, &contest);
+    contest.trust = 0.5;
+    let half = rated(&engine, &contest);
+    contest.trust = 0.0;
+    let none = rated(&engine, &contest);
+    assert!((none[0].mean - 25.0).abs() < 1e-12 && (none[0].uncertainty - 8.0).abs() < 1e-12);
+    assert!(25.0 < half[0].mean && half[0].mean < full[0].mean);
+    assert!(full[0].uncertainty < half[0].uncertainty && half[0].uncertainty < 8.0);
+}
+
+#[test]
+fn presence_counts_only_where_the_operator_wants_it() {
+    let mut contest = contest(&[&[(25.0, 8.0)], &[(25.0, 8.0), (25.0, 8.0)]], &[0, 1]);
+    let full = rated(&engine(Parameters::default()), &contest);
+    contest.line_up.entrants[2].presence = 0.0;
+    assert_eq!(rated(&engine(Parameters::default()), &contest), full);
+    let absent = rated(&engine(Parameters { participation: true, tau: 0.0, ..Parameters::default() }), &contest);
+    assert_eq!((absent[2].mean, absent[2].uncertainty), (25.0, 8.0));
+    for entrant in &mut contest.line_up.entrants {
+        entrant.presence = 0.0;
+    }
+    let nobody = rated(&engine(Parameters { participation: true, tau: 0.0, ..Parameters::default() }), &contest);
+    assert!(nobody.iter().all(|rating| rating.mean == 25.0 && rating.uncertainty == 8.0));
+}
+
+#[test]
+fn a_season_keeps_all_or_nothing_or_a_share() {
+    let engine = engine(Parameters::default());
+    let known = Rating::new(40.0, 1.5);
+    let (all, nothing, half) = (engine.soften(&known, 1.0), engine.soften(&known, 0.0), engine.soften(&known, 0.5));
+    assert!((all.mean - 40.0).abs() < 1e-12 && (all.uncertainty - 1.5).abs() < 1e-12);
+    assert!((nothing.mean - 25.0).abs() < 1e-12 && (nothing.uncertainty - 25.0 / 3.0).abs() < 1e-12);
+    assert!(nothing.mean < half.mean && half.mean < all.mean);
+    assert!(all.uncertainty < half.uncertainty && half.uncertainty < nothing.uncertainty);
+    assert_eq!(engine.visible(&known), 35.5);
+}
+
+#[test]
+fn ratings_beyond_all_measure_are_refused() {
+    let engine = engine(Parameters::default());
+    let contest = contest(&[&[(1e12, 8.0)], &[(28.0, 5.0)]], &[0, 1]);
+    let mut update = Update::before(&contest, Vec::new());
+    assert_eq!(engine.rate(&contest, &mut update), Err(Fault::OutOfRange));
+}
