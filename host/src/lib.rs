@@ -1,1 +1,8 @@
-//! Placeholder.
+//! RankedServer's host process, `ranked`: sockets, plugins, HTTP, operator commands.
+
+pub mod admission;
+pub mod clock;
+pub mod config;
+pub mod metrics;
+pub mod net;
+pub mod rate;

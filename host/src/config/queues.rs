@@ -1,0 +1,508 @@
+//! `plugins.toml`: the queues, and which plugin fills which role in each.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use ladder::id::Digest;
+use ladder::queue::{QueueShape, REGIONS_MAX};
+use ladder::stats::Bound;
+
+use super::document::{Document, suggest};
+use super::problem::ConfigError;
+
+/// Queues of one host at most.
+pub const QUEUES_MAX: usize = 256;
+/// Teams of one contest at most.
+pub const TEAMS_MAX: u16 = 256;
+/// Players of one contest at most.
+pub const PLAYERS_MAX: usize = 1_024;
+/// Names in one list of a queue (statistics, maps, ..) at most.
+pub const NAMES_MAX: usize = 256;
+/// Bytes of one name at most.
+pub const NAME_LEN_MAX: usize = 64;
+/// Roles fit a 32-bit mask.
+pub const ROLES_MAX: usize = 32;
+
+/// One queue: its shape and the plugins behind it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueueConfig {
+    /// Names and sizes that plugins and reports number by; `shape.queue` is the queue's name.
+    pub shape: QueueShape,
+    /// The rating engine.
+    pub rating: PluginConfig,
+    /// What happens to a report that the rating engine cannot rate.
+    pub rating_fallback: RatingFallback,
+    /// The stat rules.
+    pub rules: PluginConfig,
+    /// What the operator allows each statistic or total to be, whatever the rules declare.
+    pub outer_bounds: BTreeMap<String, Bound>,
+    /// The matchmaking policy.
+    pub policy: PluginConfig,
+    /// What matches players while the policy is in quarantine.
+    pub policy_fallback: PolicyFallback,
+}
+
+impl QueueConfig {
+    /// The queue's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shape.queue
+    }
+
+    /// The plugin of a role.
+    #[must_use]
+    pub fn plugin(&self, role: Role) -> &PluginConfig {
+        match role {
+            Role::Rating => &self.rating,
+            Role::Rules => &self.rules,
+            Role::Policy => &self.policy,
+        }
+    }
+}
+
+/// What a plugin does for a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Turns results into beliefs about skill.
+    Rating,
+    /// Looks at claims of game servers.
+    Rules,
+    /// Proposes matches.
+    Policy,
+}
+
+impl Role {
+    /// Every role, in the order of the contract.
+    pub const ALL: [Self; 3] = [Self::Rating, Self::Rules, Self::Policy];
+
+    /// The table's name in `plugins.toml`; also a metrics label.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rating => "rating",
+            Self::Rules => "rules",
+            Self::Policy => "policy",
+        }
+    }
+}
+
+/// One plugin of one queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PluginConfig {
+    /// Where its component comes from.
+    pub component: ComponentSource,
+    /// Fuel for one call; `None`: the role's default.
+    pub fuel_max: Option<u64>,
+    /// Memory, in bytes; `None`: the role's default.
+    pub memory_bytes_max: Option<u64>,
+    /// Wall-clock backstop of one call, in milliseconds; `None`: the role's default.
+    pub deadline_ms_max: Option<u64>,
+    /// Size of an answer, in bytes; `None`: the role's default.
+    pub output_bytes_max: Option<u64>,
+    /// Faults in a row that put it into quarantine.
+    pub faults_max: u32,
+    /// The parameters table as canonical JSON (keys sorted).
+    pub parameters: String,
+}
+
+/// Where a component comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ComponentSource {
+    /// Embedded in the binary, by name; pinned if a digest is given.
+    Builtin {
+        /// Without `builtin:`.
+        name: String,
+        /// What the bytes must hash to.
+        digest: Option<Digest>,
+    },
+    /// A file, always pinned.
+    File {
+        /// Relative paths count from the folder of `plugins.toml`.
+        path: PathBuf,
+        /// What the bytes must hash to.
+        digest: Digest,
+    },
+}
+
+/// What happens to a report that the rating engine cannot rate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RatingFallback {
+    /// The report is kept and rated when the engine works again.
+    #[default]
+    Hold,
+}
+
+/// What matches players while the policy is in quarantine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PolicyFallback {
+    /// The built-in skill window with its default parameters.
+    #[default]
+    SkillWindow,
+    /// Nothing: players wait.
+    Wait,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WrittenFile {
+    queue: BTreeMap<String, WrittenQueue>,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WrittenQueue {
+    teams: Option<u16>,
+    team_sizes: Vec<u16>,
+    regions: Vec<String>,
+    stats: Vec<String>,
+    totals: Vec<String>,
+    maps: Vec<String>,
+    modes: Vec<String>,
+    sides: Vec<String>,
+    roles: Vec<String>,
+    rating: WrittenRating,
+    rules: WrittenRules,
+    policy: WrittenPolicy,
+}
+
+macro_rules! written_plugin {
+    ($name:ident { $($field:ident: $kind:ty),* $(,)? }) => {
+        #[derive(Default, serde::Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        struct $name {
+            component: Option<String>,
+            digest: Option<String>,
+            fuel_max: Option<u64>,
+            memory_bytes_max: Option<u64>,
+            deadline_ms_max: Option<u64>,
+            output_bytes_max: Option<u64>,
+            faults_max: Option<u32>,
+            parameters: toml::Table,
+            $($field: $kind,)*
+        }
+
+        impl $name {
+            fn plugin(&self) -> WrittenPlugin<'_> {
+                WrittenPlugin {
+                    component: self.component.as_deref(),
+                    digest: self.digest.as_deref(),
+                    fuel_max: self.fuel_max,
+                    memory_bytes_max: self.memory_bytes_max,
+                    deadline_ms_max: self.deadline_ms_max,
+                    output_bytes_max: self.output_bytes_max,
+                    faults_max: self.faults_max,
+                    parameters: &self.parameters,
+                }
+            }
+        }
+    };
+}
+
+written_plugin!(WrittenRating { fallback: RatingFallback });
+written_plugin!(WrittenRules { outer_bounds: BTreeMap<String, Vec<f64>>, });
+written_plugin!(WrittenPolicy { fallback: PolicyFallback });
+
+/// What the three plugin tables share.
+struct WrittenPlugin<'a> {
+    component: Option<&'a str>,
+    digest: Option<&'a str>,
+    fuel_max: Option<u64>,
+    memory_bytes_max: Option<u64>,
+    deadline_ms_max: Option<u64>,
+    output_bytes_max: Option<u64>,
+    faults_max: Option<u32>,
+    parameters: &'a toml::Table,
+}
+
+/// Faults in a row that put a plugin into quarantine unless the file says otherwise.
+const FAULTS_MAX_DEFAULT: u32 = 5;
+
+/// Reads `plugins.toml`; `file` is its name in messages, `builtins` are the names of the embedded components. Queues come sorted by name.
+///
+/// # Errors
+/// The operator's fault: everything that is wrong, each with its line and column.
+pub fn parse_queues(file: &str, text: &str, builtins: &[&str]) -> Result<Vec<QueueConfig>, ConfigError> {
+    let mut document = Document::parse(file, text)?;
+    let written: WrittenFile = document.read();
+    if written.queue.len() > QUEUES_MAX {
+        document.refuse(&["queue"], format!("{} queues, at most {QUEUES_MAX}", written.queue.len()), String::new());
+    }
+    let queues = written.queue.into_iter().filter_map(|(name, queue)| check_queue(&mut document, &name, queue, builtins)).collect();
+    document.finish(queues)
+}
+
+/// `None` if something was noted that leaves no usable value.
+fn check_queue(document: &mut Document<'_>, name: &str, written: WrittenQueue, builtins: &[&str]) -> Option<QueueConfig> {
+    if !is_name(name) {
+        document.refuse(&["queue", name], format!("`{}` cannot name a queue", name.escape_debug()), name_rule());
+    }
+    check_names(document, name, &written);
+    let teams = check_teams(document, name, &written);
+    let plugins = Role::ALL.map(|role| {
+        let plugin = match role {
+            Role::Rating => written.rating.plugin(),
+            Role::Rules => written.rules.plugin(),
+            Role::Policy => written.policy.plugin(),
+        };
+        check_plugin(document, name, role, &plugin, builtins)
+    });
+    let outer_bounds = check_bounds(document, name, &written);
+    let [rating, rules, policy] = plugins;
+    Some(QueueConfig {
+        rating: rating?,
+        rating_fallback: written.rating.fallback,
+        rules: rules?,
+        outer_bounds,
+        policy: policy?,
+        policy_fallback: written.policy.fallback,
+        shape: QueueShape {
+            queue: name.to_owned(),
+            teams,
+            team_sizes: written.team_sizes,
+            stats: written.stats,
+            totals: written.totals,
+            regions: written.regions,
+            maps: written.maps,
+            modes: written.modes,
+            sides: written.sides,
+            roles: written.roles,
+        },
+    })
+}
+
+fn check_names(document: &mut Document<'_>, queue: &str, written: &WrittenQueue) {
+    let lists: [(&str, &[String], usize); 7] = [
+        ("regions", &written.regions, REGIONS_MAX),
+        ("stats", &written.stats, NAMES_MAX),
+        ("totals", &written.totals, NAMES_MAX),
+        ("maps", &written.maps, NAMES_MAX),
+        ("modes", &written.modes, NAMES_MAX),
+        ("sides", &written.sides, NAMES_MAX),
+        ("roles", &written.roles, ROLES_MAX),
+    ];
+    for (list, names, names_max) in lists {
+        if names.len() > names_max {
+            document.refuse(&["queue", queue, list], format!("{} names, at most {names_max}", names.len()), String::new());
+            continue;
+        }
+        for (position, name) in names.iter().enumerate() {
+            let path = ["queue", queue, list, &position.to_string()];
+            let free_text = matches!(list, "maps" | "modes" | "sides");
+            if !is_name(name) && !(free_text && is_text(name)) {
+                document.refuse(&path, format!("`{}` is no name", name.escape_debug()), name_rule());
+            } else if names[..position].contains(name) {
+                document.refuse(&path, format!("`{name}` stands twice in `{list}`"), String::new());
+            }
+        }
+    }
+    if written.regions.is_empty() {
+        document.refuse(
+            &["queue", queue, "regions"],
+            format!("queue `{queue}` has no regions"),
+            "write `regions = [\"eu\"]`: game servers name one of them in their heartbeats".to_owned(),
+        );
+    }
+    if let Some(both) = written.totals.iter().find(|total| written.stats.contains(total)) {
+        document.refuse(&["queue", queue, "totals"], format!("`{both}` is a statistic and a total"), "rename one of them".to_owned());
+    }
+}
+
+/// The number of teams.
+fn check_teams(document: &mut Document<'_>, queue: &str, written: &WrittenQueue) -> u16 {
+    let sizes = &written.team_sizes;
+    let listed = u16::try_from(sizes.len()).unwrap_or(u16::MAX);
+    let teams = written.teams.unwrap_or(listed);
+    let place = if document.has(&["queue", queue, "team_sizes"]) { "team_sizes" } else { "teams" };
+    let path = ["queue", queue, place];
+    if sizes.is_empty() {
+        document.refuse(
+            &path,
+            format!("queue `{queue}` has no team sizes"),
+            "write `team_sizes = [5, 5]`, or for eight players each for themselves `teams = 8` and `team_sizes = [1]`".to_owned(),
+        );
+    } else if let Some(position) = sizes.iter().position(|size| *size == 0) {
+        let element = position.to_string();
+        document.refuse(&["queue", queue, "team_sizes", &element], "a team of nobody".to_owned(), "write 1 or more".to_owned());
+    } else if written.teams.is_none() && sizes.len() == 1 {
+        document.refuse(
+            &path,
+            "one team has nobody to play against".to_owned(),
+            format!("write one size per team, as in `team_sizes = [{0}, {0}]`, or say how many teams there are: `teams = 2`", sizes[0]),
+        );
+    } else if listed != 1 && listed != teams {
+        document.refuse(
+            &["queue", queue, "teams"],
+            format!("{teams} teams, and {listed} team sizes"),
+            "write one size per team, or one size for all teams".to_owned(),
+        );
+    } else if !(2..=TEAMS_MAX).contains(&teams) {
+        document.refuse(&["queue", queue, "teams"], format!("{teams} teams: it must be 2 to {TEAMS_MAX}"), String::new());
+    } else {
+        let players: usize =
+            if sizes.len() == 1 { usize::from(teams) * usize::from(sizes[0]) } else { sizes.iter().map(|size| usize::from(*size)).sum() };
+        if players > PLAYERS_MAX {
+            document.refuse(&path, format!("{players} players in one contest, at most {PLAYERS_MAX}"), String::new());
+        }
+    }
+    teams
+}
+
+fn check_bounds(document: &mut Document<'_>, queue: &str, written: &WrittenQueue) -> BTreeMap<String, Bound> {
+    let known = || written.stats.iter().chain(&written.totals).map(String::as_str);
+    let mut bounds = BTreeMap::new();
+    for (name, limits) in &written.rules.outer_bounds {
+        let path = ["queue", queue, "rules", "outer_bounds", name];
+        if !known().any(|stat| stat == name) {
+            let help =
+                if known().next().is_none() { "the queue has no `stats` and no `totals`".to_owned() } else { suggest(name, known()) };
+            document.refuse(&path, format!("bounds for `{}`, which queue `{queue}` does not have", name.escape_debug()), help);
+            continue;
+        }
+        let [min, max] = limits[..] else {
+            let title = format!("bounds are two numbers, got {}", limits.len());
+            document.refuse(&path, title, format!("write `{name} = [0, 100]`"));
+            continue;
+        };
+        match Bound::new(min, max) {
+            Ok(bound) => {
+                bounds.insert(name.clone(), bound);
+            }
+            Err(bad) => document.refuse(&path, bad.to_string(), format!("write the smaller number first, as in `{name} = [0, 100]`")),
+        }
+    }
+    bounds
+}
+
+fn check_plugin(
+    document: &mut Document<'_>,
+    queue: &str,
+    role: Role,
+    written: &WrittenPlugin<'_>,
+    builtins: &[&str],
+) -> Option<PluginConfig> {
+    let component = check_component(document, queue, role, written, builtins);
+    let budgets: [(&str, Option<u64>, u64, u64); 4] = [
+        ("fuel_max", written.fuel_max, 1_000, 1 << 50),
+        ("memory_bytes_max", written.memory_bytes_max, 1 << 16, 1 << 32),
+        ("deadline_ms_max", written.deadline_ms_max, 1, 600_000),
+        ("output_bytes_max", written.output_bytes_max, 1 << 10, 1 << 30),
+    ];
+    for (key, value, least, most) in budgets {
+        if let Some(value) = value.filter(|value| !(least..=most).contains(value)) {
+            let path = ["queue", queue, role.name(), key];
+            document.refuse(&path, format!("{value} is out of range: it must be {least} to {most}"), String::new());
+        }
+    }
+    let faults_max = written.faults_max.unwrap_or(FAULTS_MAX_DEFAULT);
+    if faults_max == 0 {
+        let path = ["queue", queue, role.name(), "faults_max"];
+        document.refuse(&path, "a plugin without a single permitted fault never runs".to_owned(), "write 1 or more".to_owned());
+    }
+    let parameters = serde_json::Value::Object(
+        written.parameters.iter().map(|(key, value)| (key.clone(), check_parameter(document, queue, role, key, value))).collect(),
+    );
+    Some(PluginConfig {
+        component: component?,
+        fuel_max: written.fuel_max,
+        memory_bytes_max: written.memory_bytes_max,
+        deadline_ms_max: written.deadline_ms_max,
+        output_bytes_max: written.output_bytes_max,
+        faults_max,
+        parameters: parameters.to_string(),
+    })
+}
+
+fn check_component(
+    document: &mut Document<'_>,
+    queue: &str,
+    role: Role,
+    written: &WrittenPlugin<'_>,
+    builtins: &[&str],
+) -> Option<ComponentSource> {
+    let plugin = ["queue", queue, role.name()];
+    let place = |key| ["queue", queue, role.name(), key];
+    let Some(component) = written.component else {
+        let example = match role {
+            Role::Rating => "builtin:gaussian",
+            Role::Rules => "builtin:bounds",
+            Role::Policy => "builtin:skill-window",
+        };
+        document.refuse(
+            &plugin,
+            format!("queue `{queue}` has no component for the role `{}`", role.name()),
+            format!("write `[queue.{queue}.{}]` and below it `component = \"{example}\"`", role.name()),
+        );
+        return None;
+    };
+    let digest = match written.digest.map(|text| text.strip_prefix("sha256:").and_then(Digest::from_hex)) {
+        Some(None) => {
+            document.refuse(
+                &place("digest"),
+                "a digest is `sha256:` and 64 hexadecimal digits".to_owned(),
+                "`ranked plugin inspect FILE` prints it".to_owned(),
+            );
+            return None;
+        }
+        Some(digest) => digest,
+        None => None,
+    };
+    if let Some(name) = component.strip_prefix("builtin:") {
+        if !builtins.contains(&name) {
+            let known = builtins.iter().copied();
+            document.refuse(&place("component"), format!("no built-in component `{}`", name.escape_debug()), suggest(name, known));
+            return None;
+        }
+        return Some(ComponentSource::Builtin { name: name.to_owned(), digest });
+    }
+    let Some(digest) = digest else {
+        document.refuse(
+            &place("component"),
+            "a component file needs its digest".to_owned(),
+            format!("`ranked plugin inspect {}` prints the line to add", component.escape_debug()),
+        );
+        return None;
+    };
+    Some(ComponentSource::File { path: PathBuf::from(component), digest })
+}
+
+/// TOML's values as JSON's. Dates and numbers that are not finite have no place there.
+fn check_parameter(document: &mut Document<'_>, queue: &str, role: Role, key: &str, value: &toml::Value) -> serde_json::Value {
+    to_json(value).unwrap_or_else(|problem| {
+        document.refuse(&["queue", queue, role.name(), "parameters", key], problem, String::new());
+        serde_json::Value::Null
+    })
+}
+
+fn to_json(value: &toml::Value) -> Result<serde_json::Value, String> {
+    Ok(match value {
+        toml::Value::String(text) => text.as_str().into(),
+        toml::Value::Integer(number) => (*number).into(),
+        toml::Value::Float(number) => {
+            serde_json::Number::from_f64(*number).ok_or_else(|| format!("a parameter cannot be {number}"))?.into()
+        }
+        toml::Value::Boolean(flag) => (*flag).into(),
+        toml::Value::Datetime(_) => return Err("a parameter cannot be a date: write it as a string".to_owned()),
+        toml::Value::Array(values) => values.iter().map(to_json).collect::<Result<Vec<_>, _>>()?.into(),
+        toml::Value::Table(table) => {
+            let fields: Result<_, String> = table.iter().map(|(key, value)| Ok((key.clone(), to_json(value)?))).collect();
+            serde_json::Value::Object(fields?)
+        }
+    })
+}
+
+/// Names of queues, regions and statistics appear in URLs, metrics and file names.
+fn is_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+    (1..=NAME_LEN_MAX).contains(&name.len()) && name.bytes().all(allowed)
+}
+
+/// Maps, modes and sides are compared with what game servers write, so they may be any printable text.
+fn is_text(name: &str) -> bool {
+    (1..=NAME_LEN_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
+}
+
+fn name_rule() -> String {
+    format!("names have 1 to {NAME_LEN_MAX} of a to z, 0 to 9, `-` and `_`")
+}
