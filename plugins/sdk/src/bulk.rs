@@ -22,7 +22,7 @@ impl<E: Export<Plugin: RatingEngine>> wit::Guest for E {
 }
 
 /// Rates the contests of `journal` in order, predicting each one before it is rated.
-fn rate_many(engine: &impl RatingEngine, memory: Vec<u8>, cohort: wit::Cohort, journal: &wit::Journal) -> wit::Outcome {
+pub(crate) fn rate_many(engine: &impl RatingEngine, memory: Vec<u8>, cohort: wit::Cohort, journal: &wit::Journal) -> wit::Outcome {
     let mut cohort = Columns::new(cohort);
     let mut contest = Contest::default();
     let mut update = Update { ratings: Vec::new(), memory };
@@ -53,7 +53,7 @@ fn rate_many(engine: &impl RatingEngine, memory: Vec<u8>, cohort: wit::Cohort, j
 }
 
 /// Predicts every line-up from the same cohort.
-fn predict_many(engine: &impl RatingEngine, memory: &[u8], cohort: wit::Cohort, line_ups: &wit::Journal) -> Vec<f64> {
+pub(crate) fn predict_many(engine: &impl RatingEngine, memory: &[u8], cohort: wit::Cohort, line_ups: &wit::Journal) -> Vec<f64> {
     let cohort = Columns::new(cohort);
     let mut contest = Contest::default();
     let mut predicted = Vec::with_capacity(line_ups.team_end.len());
@@ -66,7 +66,7 @@ fn predict_many(engine: &impl RatingEngine, memory: &[u8], cohort: wit::Cohort, 
 }
 
 /// The number that people see, for every player of the cohort.
-fn visible_many(engine: &impl RatingEngine, cohort: wit::Cohort) -> Vec<f64> {
+pub(crate) fn visible_many(engine: &impl RatingEngine, cohort: wit::Cohort) -> Vec<f64> {
     let cohort = Columns::new(cohort);
     let mut entrant = Entrant::default();
     let players = 0..cohort.mean.len();
@@ -225,10 +225,12 @@ impl<'j> Entry<'j> {
         let at_s = journal.at_s[self.contest];
         let setting = &mut contest.line_up.setting;
         setting.at_s = at_s;
-        setting.map = known(journal.map_index[self.contest]);
-        setting.mode = known(journal.mode_index[self.contest]);
+        // A line-up may leave out what its queue does not have.
+        setting.map = journal.map_index.get(self.contest).copied().and_then(known);
+        setting.mode = journal.mode_index.get(self.contest).copied().and_then(known);
         setting.sides.clear();
-        setting.sides.extend(journal.side[self.teams.clone()].iter().map(|&side| known(side)));
+        let sides = journal.side.get(self.teams.clone()).unwrap_or(&[]);
+        setting.sides.extend(sides.iter().map(|&side| known(side)));
         let entrants = &mut contest.line_up.entrants;
         entrants.resize_with(self.entrants.len(), Default::default);
         let mut team = self.teams.start;

@@ -81,6 +81,8 @@
 #[doc(hidden)]
 pub mod bindings;
 mod bulk;
+#[cfg(test)]
+mod bulk_tests;
 mod instance;
 pub mod log;
 mod parameters;
