@@ -5,4 +5,5 @@ pub mod clock;
 pub mod config;
 pub mod metrics;
 pub mod net;
+pub mod passwords;
 pub mod rate;
