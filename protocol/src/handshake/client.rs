@@ -73,8 +73,19 @@ pub fn start<'a>(
     entropy: &Entropy,
     now: UnixMillis,
 ) -> (Vec<u8>, AwaitServerHello<'a>) {
+    start_with(credential.early(), transport, trust, credential, entropy, now)
+}
+
+/// What [`start`] does, with an auth key that need not be the credential's: tests play thieves with it.
+pub(super) fn start_with<'a>(
+    early: EarlySecret,
+    transport: Transport,
+    trust: &'a TrustAnchors,
+    credential: Credential<'a>,
+    entropy: &Entropy,
+    now: UnixMillis,
+) -> (Vec<u8>, AwaitServerHello<'a>) {
     let channel = credential.channel();
-    let early = credential.early();
     let ephemeral = StaticSecret::from(entropy.ephemeral);
     let share = x25519_dalek::PublicKey::from(&ephemeral).to_bytes();
     let hello = ClientHello::new(channel, trust.realm_id(), credential.identity(), entropy.challenge, share);
@@ -183,6 +194,14 @@ impl AwaitServerHello<'_> {
             return Err(HandshakeError::VersionTooLow { min_protocol: certificate.min_protocol() });
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+impl<'a> AwaitServerHello<'a> {
+    /// A liar: M1 named one identity, M3 will carry another's credential.
+    pub(super) fn with_credential(self, credential: Credential<'a>) -> Self {
+        Self { credential, ..self }
     }
 }
 

@@ -16,6 +16,9 @@ mod error;
 mod finish;
 mod hello;
 pub mod server;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
 
 use alloc::vec::Vec;
 

@@ -18,6 +18,10 @@ pub use sealer::{SealError, Sealer};
 
 pub(crate) use keys::RecordKeys;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
+
 /// A direction's keys are replaced after this many records, the key update included.
 pub const RECORDS_MAX: u64 = 1 << 20;
 /// A direction's keys are replaced before this many payload bytes.
