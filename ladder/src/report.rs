@@ -150,10 +150,7 @@ pub fn check_roster(claimed: ClaimedReport, roster: &Roster, shape: &QueueShape)
     }
     check_shape(&claimed, shape)?;
     let places = check_places(&claimed.teams)?;
-    let sides = match claimed.teams.iter().map(|team| index_of(&shape.sides, &team.side)).collect::<Option<Vec<u16>>>() {
-        Some(sides) => sides,
-        None => Vec::new(),
-    };
+    let sides = claimed.teams.iter().map(|team| index_of(&shape.sides, &team.side)).collect::<Option<Vec<u16>>>().unwrap_or_default();
     let (map, mode) = (index_of(&shape.maps, &claimed.map), index_of(&shape.modes, &claimed.mode));
     Ok(RosteredReport { claimed, places, sides, map, mode })
 }

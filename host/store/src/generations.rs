@@ -1,0 +1,647 @@
+//! Generations: projections of the journal by one rating engine with one set of parameters.
+//!
+//! ```text
+//! building --caught up with the journal--> active --another engine--> retired --the same engine again--> building
+//! ```
+//!
+//! Installing an engine, swapping it and rolling back are one operation: find or make the generation of this engine, catch up with the
+//! journal in bounded steps while the old one serves, activate. A generation whose engine faults stops before the report that it cannot
+//! rate; later reports of the queue are accepted and wait, so that the order of the journal stays the order of rating.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ladder::fault::PluginFault;
+use ladder::id::{Digest, GenerationId, JournalSeq, MatchId, PlayerId, QueueId};
+use ladder::journal::EntryKind;
+use ladder::rating::{Rating, RatingEngine};
+use ladder::report::{Disposition, ReportFacts};
+use ladder::time::{UnixMillis, UnixSeconds};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use crate::error::StoreError;
+use crate::rating::{InMemory, RatingChange, Standing, Step, Unrated, step};
+use crate::reports::RatingState;
+use crate::{Pending, Store, column, control, journal};
+
+/// Reports that one transaction rates when it catches up.
+pub const REPORTS_PER_STEP_MAX: u32 = 256;
+/// Players that a comparison names.
+const DIFFERING_NAMED_MAX: usize = 100;
+
+/// How far a new generation has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplayProgress {
+    /// Every entry up to here was looked at.
+    pub through: JournalSeq,
+    /// The journal's last entry.
+    pub head: JournalSeq,
+}
+
+/// An engine in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// The active generation.
+    pub generation: GenerationId,
+    /// Whether it had to be built or caught up; `false`: it was the active one already.
+    pub rebuilt: bool,
+    /// Whether reports of the queue wait to be rated.
+    pub waits: bool,
+}
+
+/// Why an engine was not installed; the one before stays in force.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InstallRefusal {
+    /// The engine could not even say where players start.
+    #[error("the rating engine faulted on its initial rating")]
+    Initial(#[source] PluginFault),
+    /// The engine cannot rate a report of the journal. Skip that report, or keep the old engine.
+    #[error("the rating engine cannot rate journal entry {seq}")]
+    Replay {
+        /// Which.
+        seq: JournalSeq,
+        /// How it failed.
+        #[source]
+        fault: PluginFault,
+    },
+    /// No such queue.
+    #[error("queue {queue} does not exist")]
+    UnknownQueue {
+        /// As asked for.
+        queue: QueueId,
+    },
+}
+
+/// What became of a queue's backlog.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RatedWaiting {
+    /// What was rated, in journal order, with the match if it was one.
+    pub rated: Vec<(JournalSeq, Option<MatchId>, Vec<RatingChange>)>,
+    /// Whether reports still wait.
+    pub waits: bool,
+    /// The report at which the engine faulted again.
+    pub fault: Option<(JournalSeq, PluginFault)>,
+}
+
+/// Why a report was not skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SkipRefusal {
+    /// No such entry, or not a report.
+    #[error("journal entry {seq} is not a report")]
+    NotAReport {
+        /// As asked for.
+        seq: JournalSeq,
+    },
+    /// It does not wait: it was rated, is not to be rated, or was skipped before.
+    #[error("the report at journal entry {seq} does not wait to be rated")]
+    DoesNotWait {
+        /// As asked for.
+        seq: JournalSeq,
+    },
+}
+
+/// The stored ratings of a generation beside those of a replay in memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplayComparison {
+    /// The generation looked at; `None`: the queue has none.
+    pub generation: Option<GenerationId>,
+    /// Reports replayed.
+    pub reports: u64,
+    /// Players compared, on either side.
+    pub players: u64,
+    /// Players whose rating differs in any bit; at most 100 are named.
+    pub differing: Vec<PlayerId>,
+    /// Whether the engine's memory of the whole queue is the same.
+    pub memory_equal: bool,
+}
+
+impl ReplayComparison {
+    /// Whether everything stored is what the journal gives, bit for bit.
+    #[must_use]
+    pub fn is_equal(&self) -> bool {
+        self.generation.is_some() && self.differing.is_empty() && self.memory_equal
+    }
+}
+
+/// The engines that this process can run. Which of them is in force is decided by the database, by digest and parameters.
+#[derive(Default)]
+pub(crate) struct Engines(Mutex<Vec<Arc<Ready>>>);
+
+/// An engine that said where players start.
+struct Ready {
+    queue: QueueId,
+    engine: Arc<dyn RatingEngine>,
+    initial: Standing,
+}
+
+impl Ready {
+    fn is(&self, queue: QueueId, digest: Digest, parameters: &str) -> bool {
+        self.queue == queue && self.engine.digest() == digest && self.engine.parameters() == parameters
+    }
+}
+
+impl Engines {
+    fn add(&self, ready: &Arc<Ready>) {
+        let mut engines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        engines.retain(|other| !other.is(ready.queue, ready.engine.digest(), ready.engine.parameters()));
+        engines.push(Arc::clone(ready));
+    }
+
+    fn remove(&self, gone: &Arc<Ready>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| !Arc::ptr_eq(other, gone));
+    }
+
+    fn keep_only(&self, kept: &Arc<Ready>) {
+        let mut engines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        engines.retain(|other| other.queue != kept.queue || Arc::ptr_eq(other, kept));
+    }
+
+    fn find(&self, queue: QueueId, generation: &Generation) -> Result<Arc<Ready>, Unrated> {
+        let engines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = engines.iter().find(|ready| ready.is(queue, generation.digest, &generation.parameters));
+        match fits {
+            Some(ready) => Ok(Arc::clone(ready)),
+            None if engines.iter().any(|ready| ready.queue == queue) => Err(Unrated::OtherEngine),
+            None => Err(Unrated::NoEngine),
+        }
+    }
+}
+
+/// The generation that is shown, or another one of the same queue.
+struct Generation {
+    id: GenerationId,
+    digest: Digest,
+    parameters: String,
+    /// Entries after it are still to be rated; `None`: none are.
+    rated_through: Option<JournalSeq>,
+}
+
+/// States of the table. The numbers are stored.
+const BUILDING: u8 = 1;
+const ACTIVE: u8 = 2;
+const RETIRED: u8 = 3;
+const ABANDONED: u8 = 4;
+
+impl Store {
+    pub(crate) fn engines(&self) -> Arc<Engines> {
+        Arc::clone(&self.0.engines)
+    }
+
+    /// Puts a rating engine in force for a queue. If the active generation is another engine's, the journal is replayed into this engine's
+    /// generation in steps of [`REPORTS_PER_STEP_MAX`] while the old one serves, and activated at once at the end; `progress` hears of
+    /// every step, on another thread.
+    pub fn install_engine(
+        &self,
+        queue: QueueId,
+        engine: Arc<dyn RatingEngine>,
+        progress: impl FnMut(ReplayProgress) + Send + 'static,
+        now: UnixMillis,
+    ) -> Pending<Result<Installed, InstallRefusal>> {
+        let (reply, pending) = Pending::coming();
+        let store = self.clone();
+        let install = move || {
+            let installed = install(&store, queue, engine, progress, now);
+            drop(reply.send(installed));
+        };
+        match std::thread::Builder::new().name("store-install".into()).spawn(install) {
+            Ok(_runs_by_itself) => pending,
+            Err(source) => Pending::refused(StoreError::file(self.path(), source)),
+        }
+    }
+
+    /// Rates up to `max` waiting reports of a queue (at most [`REPORTS_PER_STEP_MAX`]), in order, until one faults.
+    pub fn rate_waiting(&self, queue: QueueId, max: u32) -> Pending<Result<RatedWaiting, Unrated>> {
+        let engines = self.engines();
+        self.write(move |connection| {
+            let Some(generation) = find_active(connection, queue)? else { return Ok(Err(Unrated::NoEngine)) };
+            let Some(after) = generation.rated_through else { return Ok(Ok(RatedWaiting::default())) };
+            let ready = match engines.find(queue, &generation) {
+                Ok(ready) => ready,
+                Err(unrated) => return Ok(Err(unrated)),
+            };
+            let caught_up = catch_up(connection, generation.id, &ready, after, max.min(REPORTS_PER_STEP_MAX))?;
+            set_rated_through(connection, generation.id, (!caught_up.complete).then_some(caught_up.through))?;
+            Ok(Ok(RatedWaiting { rated: caught_up.rated, waits: !caught_up.complete, fault: caught_up.fault }))
+        })
+    }
+
+    /// Gives up rating one waiting report, for every engine: writes that to the journal.
+    pub fn skip_report(&self, seq: JournalSeq, why: impl Into<String>, now: UnixMillis) -> Pending<Result<JournalSeq, SkipRefusal>> {
+        let why = why.into();
+        self.write(move |connection| {
+            let Some(facts) = journal::find_report(connection, seq)? else { return Ok(Err(SkipRefusal::NotAReport { seq })) };
+            if !matches!(find_rating_state(connection, seq, &facts)?, RatingState::Waits(_)) {
+                return Ok(Err(SkipRefusal::DoesNotWait { seq }));
+            }
+            let queue = facts.provenance.queue;
+            let by = journal::append(connection, EntryKind::Skipped, queue, &journal::encode_skipped(seq, &why), now)?;
+            let mut remember = connection.prepare_cached("INSERT INTO skipped_reports (seq, skipped_by) VALUES (?1, ?2)")?;
+            remember.execute(params![column::sql(seq.0), column::sql(by.0)])?;
+            // Generations that had rated it are no projection of this journal any more.
+            let mut abandon = connection.prepare_cached(
+                "UPDATE generations SET state = ?3 WHERE queue = ?1 AND state <> 2 AND coalesce(rated_through, ?2) >= ?2",
+            )?;
+            abandon.execute(params![column::sql(queue.0), column::sql(seq.0), ABANDONED])?;
+            Ok(Ok(by))
+        })
+    }
+
+    /// Replays the journal of a queue in memory and compares it with what the active generation stores. Occupies one reader for as long as
+    /// the replay takes.
+    pub fn compare_with_replay(&self, queue: QueueId, engine: Arc<dyn RatingEngine>) -> Pending<Result<ReplayComparison, InstallRefusal>> {
+        self.read(move |connection| compare(connection, queue, engine.as_ref()))
+    }
+}
+
+fn install(
+    store: &Store,
+    queue: QueueId,
+    engine: Arc<dyn RatingEngine>,
+    mut progress: impl FnMut(ReplayProgress),
+    now: UnixMillis,
+) -> Result<Result<Installed, InstallRefusal>, StoreError> {
+    let (rating, visible) = match engine.initial() {
+        Ok(initial) => initial,
+        Err(fault) => return Ok(Err(InstallRefusal::Initial(fault))),
+    };
+    let ready = Arc::new(Ready { queue, engine, initial: Standing::initial(rating, visible) });
+    let engines = store.engines();
+    engines.add(&ready);
+    loop {
+        let builder = Arc::clone(&ready);
+        match store.write(move |connection| build(connection, &builder, now)).wait() {
+            Ok(Build::Active(installed)) => {
+                engines.keep_only(&ready);
+                return Ok(Ok(installed));
+            }
+            Ok(Build::More(so_far)) => progress(so_far),
+            Ok(Build::Refused(refusal)) => {
+                engines.remove(&ready);
+                return Ok(Err(refusal));
+            }
+            Err(error) => {
+                engines.remove(&ready);
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// What one step of building came to.
+enum Build {
+    Active(Installed),
+    More(ReplayProgress),
+    Refused(InstallRefusal),
+}
+
+/// One step: nothing to do, a few reports more, or the activation. Two processes that build the same generation help each other: how far it
+/// is stands in the database.
+fn build(connection: &Connection, ready: &Ready, now: UnixMillis) -> Result<Build, StoreError> {
+    let queue = ready.queue;
+    let active = find_active(connection, queue)?;
+    if let Some(active) = &active
+        && ready.is(queue, active.digest, &active.parameters)
+    {
+        return Ok(Build::Active(Installed { generation: active.id, rebuilt: false, waits: active.rated_through.is_some() }));
+    }
+    let Some((generation, after)) = find_or_insert_building(connection, ready, now)? else {
+        return Ok(Build::Refused(InstallRefusal::UnknownQueue { queue }));
+    };
+    let caught_up = catch_up(connection, generation, ready, after, REPORTS_PER_STEP_MAX)?;
+    match caught_up.fault {
+        Some((seq, fault)) if active.is_some() => return Ok(Build::Refused(InstallRefusal::Replay { seq, fault })),
+        None if !caught_up.complete => {
+            set_rated_through(connection, generation, Some(caught_up.through))?;
+            let head = journal::head(connection)?.map_or(JournalSeq(0), |(seq, _)| seq);
+            return Ok(Build::More(ReplayProgress { through: caught_up.through, head }));
+        }
+        // Complete, or stuck in a queue that never had an engine: then what comes after the stuck report waits.
+        Some(_) | None => {}
+    }
+    let waits = !caught_up.complete;
+    activate(connection, queue, generation, waits.then_some(caught_up.through), now)?;
+    Ok(Build::Active(Installed { generation, rebuilt: true, waits }))
+}
+
+fn activate(
+    connection: &Connection,
+    queue: QueueId,
+    generation: GenerationId,
+    rated_through: Option<JournalSeq>,
+    now: UnixMillis,
+) -> Result<(), StoreError> {
+    let head = journal::head(connection)?.map_or(JournalSeq(0), |(seq, _)| seq);
+    let mut retire = connection
+        .prepare_cached("UPDATE generations SET state = ?3, rated_through = coalesce(rated_through, ?2) WHERE queue = ?1 AND state = 2")?;
+    retire.execute(params![column::sql(queue.0), column::sql(head.0), RETIRED])?;
+    let mut activate = connection.prepare_cached("UPDATE generations SET state = ?2, activated_at = ?3 WHERE generation = ?1")?;
+    activate.execute(params![column::sql(generation.0), ACTIVE, column::sql_time(now)])?;
+    set_rated_through(connection, generation, rated_through)?;
+    control::bump(connection)?;
+    Ok(())
+}
+
+/// The engine's own generation of the queue and how far it is; made if there is none. `None`: no such queue.
+fn find_or_insert_building(
+    connection: &Connection,
+    ready: &Ready,
+    now: UnixMillis,
+) -> Result<Option<(GenerationId, JournalSeq)>, StoreError> {
+    let (queue, digest, parameters) = (column::sql(ready.queue.0), ready.engine.digest().0, ready.engine.parameters());
+    let mut find = connection.prepare_cached(
+        "UPDATE generations SET state = 1 WHERE queue = ?1 AND engine_digest = ?2 AND parameters = ?3 AND state IN (1, 3)
+         RETURNING generation, coalesce(rated_through, 0)",
+    )?;
+    let found = |row: &Row<'_>| Ok((GenerationId(column::number(row, 0)?), JournalSeq(column::number(row, 1)?)));
+    if let Some(found) = find.query_row(params![queue, digest, parameters], found).optional()? {
+        return Ok(Some(found));
+    }
+    let mut known = connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM queues WHERE queue = ?1)")?;
+    if !known.query_row([queue], |row| row.get::<_, bool>(0))? {
+        return Ok(None);
+    }
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO generations (queue, engine_digest, parameters, state, rated_through, initial_mean, initial_uncertainty,
+                                  initial_visible, created_at)
+         VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8) RETURNING generation",
+    )?;
+    let Standing { rating, visible, .. } = &ready.initial;
+    let row = params![queue, digest, parameters, BUILDING, rating.mean, rating.uncertainty, visible, column::sql_time(now)];
+    let generation = insert.query_row(row, |row| column::number(row, 0))?;
+    Ok(Some((GenerationId(generation), JournalSeq(0))))
+}
+
+/// How far a generation came.
+struct CaughtUp {
+    rated: Vec<(JournalSeq, Option<MatchId>, Vec<RatingChange>)>,
+    /// Every entry up to here was looked at.
+    through: JournalSeq,
+    /// Whether no report of the queue comes after it.
+    complete: bool,
+    fault: Option<(JournalSeq, PluginFault)>,
+}
+
+/// Rates up to `max` reports after `after`, in order, until one faults.
+fn catch_up(connection: &Connection, generation: GenerationId, ready: &Ready, after: JournalSeq, max: u32) -> Result<CaughtUp, StoreError> {
+    let reports = journal::load_reports(connection, ready.queue, after, max)?;
+    let complete = reports.len() < max as usize;
+    let mut caught_up = CaughtUp { rated: Vec::new(), through: after, complete, fault: None };
+    for (seq, facts) in reports {
+        if facts.disposition == Disposition::Ratable {
+            match rate_one(connection, generation, ready, seq, &facts, false)? {
+                Ok(step) => caught_up.rated.push((seq, facts.match_id, step.changes)),
+                Err(fault) => {
+                    caught_up.fault = Some((seq, fault));
+                    caught_up.complete = false;
+                    return Ok(caught_up);
+                }
+            }
+        }
+        caught_up.through = seq;
+    }
+    Ok(caught_up)
+}
+
+/// Rates a report at the moment it is accepted, or lets it and all that follow it wait.
+pub(crate) fn rate_live(
+    connection: &Connection,
+    engines: &Engines,
+    seq: JournalSeq,
+    facts: &ReportFacts,
+    predict: bool,
+) -> Result<(RatingState, Option<Vec<f64>>), StoreError> {
+    let queue = facts.provenance.queue;
+    let Some(generation) = find_active(connection, queue)? else { return Ok((RatingState::Waits(Unrated::NoEngine), None)) };
+    if generation.rated_through.is_some() {
+        return Ok((RatingState::Waits(Unrated::BehindOthers), None));
+    }
+    let unrated = match engines.find(queue, &generation) {
+        Ok(ready) => match rate_one(connection, generation.id, &ready, seq, facts, predict)? {
+            Ok(Step { changes, predicted, .. }) => return Ok((RatingState::Rated(changes), predicted)),
+            Err(fault) => Unrated::Fault(fault),
+        },
+        Err(unrated) => unrated,
+    };
+    set_rated_through(connection, generation.id, Some(JournalSeq(seq.0 - 1)))?;
+    Ok((RatingState::Waits(unrated), None))
+}
+
+/// The active generation of a queue.
+fn find_active(connection: &Connection, queue: QueueId) -> Result<Option<Generation>, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT generation, engine_digest, parameters, rated_through FROM generations WHERE queue = ?1 AND state = 2")?;
+    let generation = |row: &Row<'_>| {
+        Ok(Generation {
+            id: GenerationId(column::number(row, 0)?),
+            digest: column::digest(row, 1)?,
+            parameters: row.get(2)?,
+            rated_through: column::number_option(row, 3)?.map(JournalSeq),
+        })
+    };
+    Ok(statement.query_row([column::sql(queue.0)], generation).optional()?)
+}
+
+fn set_rated_through(connection: &Connection, generation: GenerationId, through: Option<JournalSeq>) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached("UPDATE generations SET rated_through = ?2 WHERE generation = ?1")?;
+    statement.execute(params![column::sql(generation.0), through.map(|seq| column::sql(seq.0))])?;
+    Ok(())
+}
+
+/// Rates one report in one generation: reads what the step needs, computes it, stores what it gave. A fault stores nothing.
+fn rate_one(
+    connection: &Connection,
+    generation: GenerationId,
+    ready: &Ready,
+    seq: JournalSeq,
+    facts: &ReportFacts,
+    predict: bool,
+) -> Result<Result<Step, PluginFault>, StoreError> {
+    let memory = load_memory(connection, generation)?;
+    let mut before = Vec::with_capacity(facts.players.len());
+    for player in &facts.players {
+        before.push(find_standing(connection, generation, player.player)?.unwrap_or_else(|| ready.initial.clone()));
+    }
+    let step = match step(ready.engine.as_ref(), &memory, facts, before, predict) {
+        Ok(step) => step,
+        Err(fault) => return Ok(Err(fault)),
+    };
+    for (player, standing) in facts.players.iter().zip(&step.standings) {
+        write_standing(connection, generation, player.player, standing)?;
+    }
+    write_changes(connection, generation, seq, facts, &step.changes)?;
+    if step.memory != memory {
+        let mut write = connection.prepare_cached("INSERT OR REPLACE INTO queue_memories (generation, memory) VALUES (?1, ?2)")?;
+        write.execute(params![column::sql(generation.0), step.memory])?;
+    }
+    Ok(Ok(step))
+}
+
+fn load_memory(connection: &Connection, generation: GenerationId) -> Result<Vec<u8>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT memory FROM queue_memories WHERE generation = ?1")?;
+    Ok(statement.query_row([column::sql(generation.0)], |row| row.get(0)).optional()?.unwrap_or_default())
+}
+
+const STANDING: &str =
+    "SELECT mean, uncertainty, visible, contests, wins, losses, draws, last_at_s, memory, player FROM ratings WHERE generation = ?1";
+
+fn standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
+    Ok(Standing {
+        rating: Rating { mean: row.get(0)?, uncertainty: row.get(1)?, memory: row.get(8)? },
+        visible: row.get(2)?,
+        contests: row.get(3)?,
+        wins: row.get(4)?,
+        losses: row.get(5)?,
+        draws: row.get(6)?,
+        last_at: Some(UnixSeconds(row.get(7)?)),
+    })
+}
+
+fn find_standing(connection: &Connection, generation: GenerationId, player: PlayerId) -> Result<Option<Standing>, StoreError> {
+    let mut statement = connection.prepare_cached(&format!("{STANDING} AND player = ?2"))?;
+    Ok(statement.query_row(params![column::sql(generation.0), column::sql(player.0)], standing).optional()?)
+}
+
+fn write_standing(connection: &Connection, generation: GenerationId, player: PlayerId, standing: &Standing) -> Result<(), StoreError> {
+    // The first contest inserts; all others update, which looks at no foreign key.
+    let sql = if standing.contests == 1 {
+        "INSERT INTO ratings (generation, player, mean, uncertainty, visible, contests, wins, losses, draws, last_at_s, memory)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+    } else {
+        "UPDATE ratings SET mean = ?3, uncertainty = ?4, visible = ?5, contests = ?6, wins = ?7, losses = ?8, draws = ?9,
+         last_at_s = ?10, memory = ?11 WHERE generation = ?1 AND player = ?2"
+    };
+    let Standing { rating, visible, contests, wins, losses, draws, last_at } = standing;
+    let at_s = last_at.unwrap_or_default().0;
+    let (generation, player) = (column::sql(generation.0), column::sql(player.0));
+    let row = params![generation, player, rating.mean, rating.uncertainty, visible, contests, wins, losses, draws, at_s, rating.memory];
+    connection.prepare_cached(sql)?.execute(row)?;
+    Ok(())
+}
+
+fn write_changes(
+    connection: &Connection,
+    generation: GenerationId,
+    seq: JournalSeq,
+    facts: &ReportFacts,
+    changes: &[RatingChange],
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO rating_changes (generation, player, seq, match_id, at_s, place, mean_before, uncertainty_before, visible_before,
+                                     mean, uncertainty, visible) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    )?;
+    let match_id = facts.match_id.map(|id| column::sql(id.0));
+    for change in changes {
+        statement.execute(params![
+            column::sql(generation.0),
+            column::sql(change.player.0),
+            column::sql(seq.0),
+            match_id,
+            facts.provenance.at.0,
+            change.place,
+            change.mean_before,
+            change.uncertainty_before,
+            change.visible_before,
+            change.mean,
+            change.uncertainty,
+            change.visible,
+        ])?;
+    }
+    Ok(())
+}
+
+/// What became of the rating of a report, in the active generation.
+pub(crate) fn find_rating_state(connection: &Connection, seq: JournalSeq, facts: &ReportFacts) -> Result<RatingState, StoreError> {
+    let mut skipped = connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM skipped_reports WHERE seq = ?1)")?;
+    if facts.disposition != Disposition::Ratable || skipped.query_row([column::sql(seq.0)], |row| row.get(0))? {
+        return Ok(RatingState::NotRatable);
+    }
+    let Some(generation) = find_active(connection, facts.provenance.queue)? else {
+        return Ok(RatingState::Waits(Unrated::NoEngine));
+    };
+    if generation.rated_through.is_some_and(|through| through < seq) {
+        return Ok(RatingState::Waits(Unrated::BehindOthers));
+    }
+    let mut find = connection.prepare_cached(
+        "SELECT place, mean_before, uncertainty_before, visible_before, mean, uncertainty, visible FROM rating_changes
+         WHERE generation = ?1 AND player = ?2 AND seq = ?3",
+    )?;
+    let mut changes = Vec::with_capacity(facts.players.len());
+    for player in &facts.players {
+        let player = player.player;
+        let change = |row: &Row<'_>| {
+            Ok(RatingChange {
+                player,
+                place: row.get(0)?,
+                mean_before: row.get(1)?,
+                uncertainty_before: row.get(2)?,
+                visible_before: row.get(3)?,
+                mean: row.get(4)?,
+                uncertainty: row.get(5)?,
+                visible: row.get(6)?,
+            })
+        };
+        let key = params![column::sql(generation.id.0), column::sql(player.0), column::sql(seq.0)];
+        changes.extend(find.query_row(key, change).optional()?);
+    }
+    Ok(RatingState::Rated(changes))
+}
+
+fn compare(
+    connection: &Connection,
+    queue: QueueId,
+    engine: &dyn RatingEngine,
+) -> Result<Result<ReplayComparison, InstallRefusal>, StoreError> {
+    let Some(generation) = find_active(connection, queue)? else { return Ok(Ok(ReplayComparison::default())) };
+    let mut replay = match InMemory::new(engine) {
+        Ok(replay) => replay,
+        Err(fault) => return Ok(Err(InstallRefusal::Initial(fault))),
+    };
+    let mut comparison = ReplayComparison { generation: Some(generation.id), ..ReplayComparison::default() };
+    let mut after = JournalSeq(0);
+    loop {
+        let reports = journal::load_reports(connection, queue, after, REPORTS_PER_STEP_MAX)?;
+        let Some(&(last, _)) = reports.last() else { break };
+        after = last;
+        let in_reach = |seq: &JournalSeq| generation.rated_through.is_none_or(|through| *seq <= through);
+        for (seq, facts) in reports.iter().filter(|(seq, facts)| in_reach(seq) && facts.disposition == Disposition::Ratable) {
+            if let Err(fault) = replay.rate(engine, facts) {
+                return Ok(Err(InstallRefusal::Replay { seq: *seq, fault }));
+            }
+            comparison.reports += 1;
+        }
+    }
+    comparison.memory_equal = load_memory(connection, generation.id)? == replay.memory;
+    compare_standings(connection, generation.id, replay, &mut comparison)?;
+    Ok(Ok(comparison))
+}
+
+fn compare_standings(
+    connection: &Connection,
+    generation: GenerationId,
+    mut replay: InMemory,
+    comparison: &mut ReplayComparison,
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(STANDING)?;
+    let mut rows = statement.query([column::sql(generation.0)])?;
+    let mut differing = Vec::new();
+    while let Some(row) = rows.next()? {
+        let player = PlayerId(column::number(row, 9)?);
+        comparison.players += 1;
+        let stored = standing(row)?;
+        if !replay.standings.remove(&player).is_some_and(|replayed| same_bits(&replayed, &stored)) {
+            differing.push(player);
+        }
+    }
+    comparison.players += replay.standings.len() as u64;
+    differing.extend(replay.standings.into_keys());
+    differing.truncate(DIFFERING_NAMED_MAX);
+    comparison.differing = differing;
+    Ok(())
+}
+
+/// Equal in every bit: -0.0 is not 0.0 here.
+fn same_bits(replayed: &Standing, stored: &Standing) -> bool {
+    let bits = |standing: &Standing| [standing.rating.mean.to_bits(), standing.rating.uncertainty.to_bits(), standing.visible.to_bits()];
+    stored == replayed && bits(stored) == bits(replayed)
+}

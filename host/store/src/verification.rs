@@ -1,0 +1,182 @@
+//! Looking at a database file without trusting it: SQLite's own checks, the schema, the journal's chain, the ratings' bookkeeping.
+
+use std::path::Path;
+
+use ladder::id::{Digest, JournalSeq, QueueId};
+use ladder::journal::{Entry, EntryKind, GENESIS};
+use rusqlite::Connection;
+
+use crate::error::StoreError;
+use crate::{column, journal, open};
+
+/// Findings of one kind that are listed.
+const PROBLEMS_LISTED_MAX: usize = 20;
+
+/// The last entry of the journal: who knows it knows that nothing before it was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalHead {
+    /// Its position.
+    pub seq: JournalSeq,
+    /// Its hash.
+    pub hash: Digest,
+}
+
+/// One thing that is wrong with a database.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// SQLite's integrity check found damage.
+    #[error("integrity: {found}")]
+    Integrity {
+        /// SQLite's words.
+        found: String,
+    },
+    /// Rows refer to rows that do not exist.
+    #[error("{rows} rows of {table} refer to rows that do not exist")]
+    ForeignKeys {
+        /// Where.
+        table: String,
+        /// How many.
+        rows: u64,
+    },
+    /// The chain is broken: an entry was changed, removed or put in.
+    #[error("the journal is broken at entry {seq}: {problem}")]
+    Journal {
+        /// The first entry that does not fit.
+        seq: JournalSeq,
+        /// How.
+        problem: String,
+    },
+    /// A report is in the journal and not findable, or the other way round.
+    #[error("{rows} report ids do not stand for one journal entry each")]
+    Reports {
+        /// How many.
+        rows: u64,
+    },
+    /// A player's number of contests is not the number of rating changes.
+    #[error("{rows} players of generation {generation} have another number of contests than of rating changes")]
+    Ratings {
+        /// Which.
+        generation: u64,
+        /// How many.
+        rows: u64,
+    },
+}
+
+/// What a look at a database file gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verification {
+    /// Schema version of the file.
+    pub schema_version: u32,
+    /// Players, imported ones included.
+    pub players: u64,
+    /// Matches of any state.
+    pub matches: u64,
+    /// Journal entries.
+    pub journal_entries: u64,
+    /// The end of the hash chain; `None`: the journal is empty.
+    pub journal_head: Option<JournalHead>,
+    /// Empty: the database is sound.
+    pub problems: Vec<Problem>,
+}
+
+impl Verification {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+/// Looks at a database file, which may be in use. Reads all of it.
+///
+/// # Errors
+/// The file cannot be read at all, or a newer program wrote it. Damage that can be described is a [`Problem`] instead.
+pub fn verify(path: impl AsRef<Path>) -> Result<Verification, StoreError> {
+    let path = path.as_ref();
+    let connection = open::read_connection(path, std::time::Duration::from_secs(5))?;
+    let (found, known) = (open::stored_version(&connection)?, open::schema_version());
+    if found > known {
+        return Err(StoreError::NewerSchema { found, known });
+    }
+    if found == 0 {
+        return Err(StoreError::corrupt(format!("{} is not a database of ranked", path.display())));
+    }
+    crate::reader::in_snapshot(&connection, |connection| inspect(connection, found))
+}
+
+fn inspect(connection: &Connection, schema_version: u32) -> Result<Verification, StoreError> {
+    let mut problems = integrity(connection)?;
+    // What a damaged file would say beyond this means nothing.
+    if !problems.is_empty() {
+        return Ok(Verification { schema_version, players: 0, matches: 0, journal_entries: 0, journal_head: None, problems });
+    }
+    problems.extend(foreign_keys(connection)?);
+    let (journal_head, broken) = chain(connection)?;
+    problems.extend(broken);
+    problems.extend(reports(connection)?);
+    problems.extend(ratings(connection)?);
+    let count = |table: &str| connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| column::number(row, 0));
+    let (players, matches, journal_entries) = (count("players")?, count("matches")?, count("journal")?);
+    Ok(Verification { schema_version, players, matches, journal_entries, journal_head, problems })
+}
+
+fn integrity(connection: &Connection) -> Result<Vec<Problem>, StoreError> {
+    let mut statement = connection.prepare(&format!("PRAGMA integrity_check({PROBLEMS_LISTED_MAX})"))?;
+    let lines: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(lines.into_iter().filter(|line| line != "ok").map(|found| Problem::Integrity { found }).collect())
+}
+
+fn foreign_keys(connection: &Connection) -> Result<Vec<Problem>, StoreError> {
+    let mut statement = connection.prepare("SELECT \"table\", count(*) FROM pragma_foreign_key_check GROUP BY 1")?;
+    let rows = statement.query_map([], |row| Ok(Problem::ForeignKeys { table: row.get(0)?, rows: column::number(row, 1)? }))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Walks the chain and decodes every report.
+fn chain(connection: &Connection) -> Result<(Option<JournalHead>, Option<Problem>), StoreError> {
+    let mut statement = connection.prepare("SELECT seq, kind, recorded_at, queue, payload, hash FROM journal ORDER BY seq")?;
+    let mut rows = statement.query([])?;
+    let mut head: Option<JournalHead> = None;
+    while let Some(row) = rows.next()? {
+        let expected = JournalSeq(head.map_or(1, |head| head.seq.0 + 1));
+        let seq = JournalSeq(column::number(row, 0)?);
+        let broken = |problem: &str| Ok((head, Some(Problem::Journal { seq, problem: problem.to_owned() })));
+        if seq != expected {
+            return broken("entries before it are missing");
+        }
+        let Some(kind) = EntryKind::from_number(row.get(1)?) else { return broken("its kind is unknown") };
+        let payload = row.get_ref(4)?.as_blob().map_err(rusqlite::Error::from)?;
+        let queue = QueueId(column::number(row, 3)?);
+        let hash = Entry { seq, kind, recorded_at: column::time(row, 2)?, queue, payload }.hash(head.map_or(GENESIS, |head| head.hash));
+        if hash != column::digest(row, 5)? {
+            return broken("its hash does not follow from it and the entry before");
+        }
+        if kind == EntryKind::Report && journal::decode(seq, queue, payload).is_err() {
+            return broken("its payload is no report");
+        }
+        head = Some(JournalHead { seq, hash });
+    }
+    Ok((head, None))
+}
+
+/// One report id per report entry.
+fn reports(connection: &Connection) -> Result<Option<Problem>, StoreError> {
+    let sql = "SELECT (SELECT count(*) FROM journal WHERE kind = 1 AND seq NOT IN (SELECT seq FROM reports))
+                    + (SELECT count(*) - count(DISTINCT seq) FROM reports)
+                    + (SELECT count(*) FROM reports WHERE seq NOT IN (SELECT seq FROM journal WHERE kind = 1))";
+    let rows = connection.query_row(sql, [], |row| column::number(row, 0))?;
+    Ok((rows > 0).then_some(Problem::Reports { rows }))
+}
+
+/// Rated twice or not at all would show here.
+fn ratings(connection: &Connection) -> Result<Vec<Problem>, StoreError> {
+    let mut statement = connection.prepare(
+        "SELECT generation, count(*) FROM ratings r WHERE contests <>
+             (SELECT count(*) FROM rating_changes c WHERE c.generation = r.generation AND c.player = r.player)
+         GROUP BY generation",
+    )?;
+    let rows =
+        statement.query_map([], |row| Ok(Problem::Ratings { generation: column::number(row, 0)?, rows: column::number(row, 1)? }))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
