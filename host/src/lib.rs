@@ -3,6 +3,8 @@
 pub mod admission;
 pub mod clock;
 pub mod config;
+pub mod http;
+pub mod keys;
 pub mod metrics;
 pub mod net;
 pub mod passwords;

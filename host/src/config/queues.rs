@@ -290,7 +290,7 @@ fn check_names(document: &mut Document<'_>, queue: &str, written: &WrittenQueue)
         for (position, name) in names.iter().enumerate() {
             let path = ["queue", queue, list, &position.to_string()];
             let free_text = matches!(list, "maps" | "modes" | "sides");
-            if !is_name(name) && !(free_text && is_text(name)) {
+            if !(is_name(name) || free_text && is_text(name)) {
                 document.refuse(&path, format!("`{}` is no name", name.escape_debug()), name_rule());
             } else if names[..position].contains(name) {
                 document.refuse(&path, format!("`{name}` stands twice in `{list}`"), String::new());

@@ -49,7 +49,7 @@ help: did you mean `tick_ms`?
 
 #[test]
 fn every_mistake_is_shown_not_only_the_first() {
-    let text = "[matchmaking]\ntick_mss = 500\nmoves_max = \"two\"\n[lissten]\nhttp = \"x\"\n[session]\nheartbeat_ms = 70000\n";
+    let text = "[matchmaking]\ntick_mss = 500\nmoves_max = \"two\"\n[lissten]\nhttp = \"x\"\n[session]\nheartbeat_ms = 70000\nidle_timeout_ms = 140000\n";
     let ConfigError::Invalid { problems } = HostConfig::parse("ranked.toml", text).expect_err("four mistakes") else {
         panic!("the text is readable")
     };
