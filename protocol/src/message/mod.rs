@@ -83,6 +83,14 @@ macro_rules! message_types {
                 }
             }
 
+            /// Its name in the schema, for logs and metrics.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
+
             fn carrier(self) -> Carrier {
                 match self {
                     $(Self::$name => Carrier::$carrier,)*

@@ -51,6 +51,14 @@ macro_rules! received {
                 }
             }
 
+            /// The content of the record that carries it.
+            #[must_use]
+            pub fn encode(&self) -> alloc::vec::Vec<u8> {
+                match self {
+                    $(Self::$message(message) => prost::Message::encode_to_vec(message),)*
+                }
+            }
+
             /// Its number.
             #[must_use]
             pub fn msg_type(&self) -> MsgType {
