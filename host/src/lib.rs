@@ -8,4 +8,6 @@ pub mod keys;
 pub mod metrics;
 pub mod net;
 pub mod passwords;
+pub mod play;
+pub mod plugins;
 pub mod rate;

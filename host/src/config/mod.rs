@@ -15,10 +15,11 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 pub use host::{Database, HostConfig, Keys, Limits, Listen, LogFormat, Login, Logs, Matchmaking, Passwords, Public, Session};
+pub use plugin_runtime::Role;
 pub use problem::{ConfigError, Problem};
 pub use queues::{
     ComponentSource, NAME_LEN_MAX, NAMES_MAX, PLAYERS_MAX, PluginConfig, PolicyFallback, QUEUES_MAX, QueueConfig, ROLES_MAX,
-    RatingFallback, Role, TEAMS_MAX, parse_queues,
+    RatingFallback, TEAMS_MAX, parse_queues,
 };
 pub use template::{plugins_toml, ranked_toml};
 

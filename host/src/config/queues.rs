@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ladder::id::Digest;
 use ladder::queue::{QueueShape, REGIONS_MAX};
 use ladder::stats::Bound;
+use plugin_runtime::{DEADLINE_MS_CEILING, FAULTS_MAX_DEFAULT, Limits, MEMORY_BYTES_CEILING, OUTPUT_BYTES_CEILING, Role};
 
 use super::document::{Document, suggest};
 use super::problem::ConfigError;
@@ -60,45 +61,13 @@ impl QueueConfig {
     }
 }
 
-/// What a plugin does for a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Turns results into beliefs about skill.
-    Rating,
-    /// Looks at claims of game servers.
-    Rules,
-    /// Proposes matches.
-    Policy,
-}
-
-impl Role {
-    /// Every role, in the order of the contract.
-    pub const ALL: [Self; 3] = [Self::Rating, Self::Rules, Self::Policy];
-
-    /// The table's name in `plugins.toml`; also a metrics label.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Rating => "rating",
-            Self::Rules => "rules",
-            Self::Policy => "policy",
-        }
-    }
-}
-
 /// One plugin of one queue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PluginConfig {
     /// Where its component comes from.
     pub component: ComponentSource,
-    /// Fuel for one call; `None`: the role's default.
-    pub fuel_max: Option<u64>,
-    /// Memory, in bytes; `None`: the role's default.
-    pub memory_bytes_max: Option<u64>,
-    /// Wall-clock backstop of one call, in milliseconds; `None`: the role's default.
-    pub deadline_ms_max: Option<u64>,
-    /// Size of an answer, in bytes; `None`: the role's default.
-    pub output_bytes_max: Option<u64>,
+    /// The budget of one call: what is written, or the role's default.
+    pub limits: Limits,
     /// Faults in a row that put it into quarantine.
     pub faults_max: u32,
     /// The parameters table as canonical JSON (keys sorted).
@@ -215,9 +184,6 @@ struct WrittenPlugin<'a> {
     faults_max: Option<u32>,
     parameters: &'a toml::Table,
 }
-
-/// Faults in a row that put a plugin into quarantine unless the file says otherwise.
-const FAULTS_MAX_DEFAULT: u32 = 5;
 
 /// Reads `plugins.toml`; `file` is its name in messages, `builtins` are the names of the embedded components. Queues come sorted by name.
 ///
@@ -383,14 +349,21 @@ fn check_plugin(
     builtins: &[&str],
 ) -> Option<PluginConfig> {
     let component = check_component(document, queue, role, written, builtins);
-    let budgets: [(&str, Option<u64>, u64, u64); 4] = [
-        ("fuel_max", written.fuel_max, 1_000, 1 << 50),
-        ("memory_bytes_max", written.memory_bytes_max, 1 << 16, 1 << 32),
-        ("deadline_ms_max", written.deadline_ms_max, 1, 600_000),
-        ("output_bytes_max", written.output_bytes_max, 1 << 10, 1 << 30),
+    let defaults = Limits::of(role);
+    let limits = Limits {
+        fuel_max: written.fuel_max.unwrap_or(defaults.fuel_max),
+        memory_bytes_max: written.memory_bytes_max.unwrap_or(defaults.memory_bytes_max),
+        deadline_ms_max: written.deadline_ms_max.unwrap_or(defaults.deadline_ms_max),
+        output_bytes_max: written.output_bytes_max.unwrap_or(defaults.output_bytes_max),
+    };
+    let budgets: [(&str, u64, u64, u64); 4] = [
+        ("fuel_max", limits.fuel_max, 1_000, 1 << 50),
+        ("memory_bytes_max", limits.memory_bytes_max, 1 << 16, MEMORY_BYTES_CEILING),
+        ("deadline_ms_max", limits.deadline_ms_max, 1, DEADLINE_MS_CEILING),
+        ("output_bytes_max", limits.output_bytes_max, 1 << 10, OUTPUT_BYTES_CEILING),
     ];
     for (key, value, least, most) in budgets {
-        if let Some(value) = value.filter(|value| !(least..=most).contains(value)) {
+        if !(least..=most).contains(&value) {
             let path = ["queue", queue, role.name(), key];
             document.refuse(&path, format!("{value} is out of range: it must be {least} to {most}"), String::new());
         }
@@ -403,15 +376,7 @@ fn check_plugin(
     let parameters = serde_json::Value::Object(
         written.parameters.iter().map(|(key, value)| (key.clone(), check_parameter(document, queue, role, key, value))).collect(),
     );
-    Some(PluginConfig {
-        component: component?,
-        fuel_max: written.fuel_max,
-        memory_bytes_max: written.memory_bytes_max,
-        deadline_ms_max: written.deadline_ms_max,
-        output_bytes_max: written.output_bytes_max,
-        faults_max,
-        parameters: parameters.to_string(),
-    })
+    Some(PluginConfig { component: component?, limits, faults_max, parameters: parameters.to_string() })
 }
 
 fn check_component(

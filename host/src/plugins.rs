@@ -1,0 +1,143 @@
+//! From a queue of `plugins.toml` to its three plugins, loaded and ready. What goes wrong is shown at its place in the file.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use plugin_runtime::{
+    Limits, LoadError, ParameterProblem, PluginSource, PluginSpec, PolicyPlugin, RatingPlugin, Role, RulesPlugin, Runtime, builtin_names,
+};
+
+use crate::config::{ComponentSource, Config, ConfigError, PluginConfig, QueueConfig};
+
+/// The plugins of one queue.
+pub struct QueuePlugins {
+    /// Turns results into beliefs about skill.
+    pub rating: Arc<RatingPlugin>,
+    /// Looks at claims of game servers.
+    pub rules: Arc<RulesPlugin>,
+    /// Proposes matches.
+    pub policy: Arc<PolicyPlugin>,
+}
+
+/// Loads the plugins of one queue.
+///
+/// # Errors
+/// The operator's fault: a component that cannot be read or is another than pinned, or parameters that it refuses.
+pub fn load(runtime: &Runtime, config: &Config, queue: &QueueConfig) -> Result<QueuePlugins, ConfigError> {
+    Ok(QueuePlugins {
+        rating: Arc::new(load_rating(runtime, config, queue)?),
+        rules: Arc::new(load_rules(runtime, config, queue)?),
+        policy: Arc::new(load_policy(runtime, config, queue)?),
+    })
+}
+
+/// Loads the rating engine of one queue.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_rating(runtime: &Runtime, config: &Config, queue: &QueueConfig) -> Result<RatingPlugin, ConfigError> {
+    let spec = spec(config, queue, Role::Rating)?;
+    runtime.load_rating(spec, &queue.shape).map_err(|error| explain(config, queue, Role::Rating, &error))
+}
+
+/// Loads the stat rules of one queue.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_rules(runtime: &Runtime, config: &Config, queue: &QueueConfig) -> Result<RulesPlugin, ConfigError> {
+    let spec = spec(config, queue, Role::Rules)?;
+    runtime.load_rules(spec, &queue.shape).map_err(|error| explain(config, queue, Role::Rules, &error))
+}
+
+/// Loads the matchmaking policy of one queue.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_policy(runtime: &Runtime, config: &Config, queue: &QueueConfig) -> Result<PolicyPlugin, ConfigError> {
+    let spec = spec(config, queue, Role::Policy)?;
+    runtime.load_policy(spec, &queue.shape).map_err(|error| explain(config, queue, Role::Policy, &error))
+}
+
+/// What a plugin is loaded with: the component, whose digest was compared, and the budget.
+///
+/// # Errors
+/// The operator's fault: the component cannot be read, or is another one than `digest` says.
+pub fn spec(config: &Config, queue: &QueueConfig, role: Role) -> Result<PluginSpec, ConfigError> {
+    let PluginConfig { component, limits, faults_max, parameters } = queue.plugin(role);
+    let refuse = |key: &str, title: String, help: String| config.plugin_problem(queue.name(), role, &[key], title, help);
+    let (source, digest) = match component {
+        ComponentSource::Builtin { name, digest } => {
+            let source = PluginSource::builtin(name)
+                .ok_or_else(|| refuse("component", format!("no built-in component `{name}`"), known_builtins()))?;
+            (source, *digest)
+        }
+        ComponentSource::File { path, digest } => {
+            let path = config.folder().join(path);
+            let source = read(&path).map_err(|source| {
+                refuse(
+                    "component",
+                    format!("{} cannot be read: {source}", path.display()),
+                    "relative paths count from the folder of plugins.toml".to_owned(),
+                )
+            })?;
+            (source, Some(*digest))
+        }
+    };
+    if let Some(pinned) = digest.filter(|pinned| *pinned != source.digest()) {
+        let title = format!("the component is another one than sha256:{pinned}");
+        return Err(refuse("digest", title, format!("if you trust it, write `digest = \"sha256:{}\"`", source.digest())));
+    }
+    let limits: Limits = *limits;
+    Ok(PluginSpec { name: format!("{}.{role}", queue.name()), source, limits, parameters: parameters.clone(), faults_max: *faults_max })
+}
+
+/// Reads a component file.
+///
+/// # Errors
+/// The file system refuses, or the file is larger than any component that is loaded.
+pub fn read(path: &Path) -> std::io::Result<PluginSource> {
+    let len = std::fs::metadata(path)?.len();
+    if usize::try_from(len).map_or(true, |len| len > plugin_runtime::COMPONENT_BYTES_MAX) {
+        let problem = format!("{len} bytes, at most {} are loaded", plugin_runtime::COMPONENT_BYTES_MAX);
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, problem));
+    }
+    Ok(PluginSource::new(std::fs::read(path)?))
+}
+
+fn known_builtins() -> String {
+    let names: Vec<_> = builtin_names().iter().map(|name| format!("`builtin:{name}`")).collect();
+    format!("known here: {}", names.join(", "))
+}
+
+/// Parameters are shown at their own place, everything else at the component.
+fn explain(config: &Config, queue: &QueueConfig, role: Role, error: &LoadError) -> ConfigError {
+    let LoadError::Parameters(found) = error else {
+        let title = format!("the component {}", chain(error));
+        return config.plugin_problem(queue.name(), role, &["component"], title, String::new());
+    };
+    let mut problems = Vec::new();
+    for ParameterProblem { path, problem } in found {
+        // `list[0].key` leads through the file as list, 0, key.
+        let names = path.split(['.', '[']).map(|name| name.trim_end_matches(']')).filter(|name| !name.is_empty());
+        let full: Vec<&str> = std::iter::once("parameters").chain(names).collect();
+        let title = if path.is_empty() { problem.clone() } else { format!("`{path}`: {problem}") };
+        let help = match queue.plugin(role).component {
+            ComponentSource::Builtin { ref name, .. } => format!("`ranked plugin inspect builtin:{name}` prints the parameters it knows"),
+            ComponentSource::File { ref path, .. } => format!("`ranked plugin inspect {}` prints the parameters it knows", path.display()),
+        };
+        if let ConfigError::Invalid { problems: one } = config.plugin_problem(queue.name(), role, &full, title, help) {
+            problems.extend(one);
+        }
+    }
+    ConfigError::Invalid { problems }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
