@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use ladder::time::UnixMillis;
 use subtle::ConstantTimeEq;
 use x25519_dalek::StaticSecret;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::finish::{ClientFinish, PROOF_LEN, ServerFinish};
 use super::hello::{CHALLENGE_RESPONSE_LEN, ClientHello, SERVER_HELLO_PROOFS_LEN, ServerHello};
@@ -321,7 +321,7 @@ impl AwaitServerFinish {
         }
         self.transcript.add(&authenticated, plaintext);
         // The plaintext may hold a login ticket, and the buffer is the caller's.
-        zeroize::Zeroize::zeroize(plaintext);
+        plaintext.zeroize();
         let secrets = self.secret.session(&self.transcript.hash());
         let now = now.max(self.sent_at);
         let established = Established::new(Role::Client, self.channel, finish.params, secrets, self.clock, now);

@@ -9,7 +9,7 @@ use ladder::id::ServerId;
 use ladder::time::UnixMillis;
 use subtle::{Choice, ConstantTimeEq};
 use x25519_dalek::StaticSecret;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::finish::{ClientFinish, PROOF_LEN, ServerFinish, login_ticket};
 use super::hello::{ClientHello, SERVER_HELLO_PROOFS_LEN, ServerHello};
@@ -231,17 +231,24 @@ impl AwaitFinish {
         Ready { types: Types::Sealed(MsgType::ClientFinish), epoch: 1, seq: 0 }.check(header)
     }
 
-    /// Opens M3 in place and checks the client's proof.
+    /// Opens M3 in place and checks the client's proof. The payload is erased.
     ///
     /// # Errors
     ///
     /// The peer's fault; close silently.
     pub fn handle_finish(
-        mut self,
+        self,
         expected: ExpectedPayload,
         payload: &mut [u8],
         now: UnixMillis,
     ) -> Result<ClaimedCredential, HandshakeError> {
+        let claimed = self.open_finish(expected, payload, now);
+        // The buffer is the caller's and now holds a credential in clear.
+        payload.zeroize();
+        claimed
+    }
+
+    fn open_finish(mut self, expected: ExpectedPayload, payload: &mut [u8], now: UnixMillis) -> Result<ClaimedCredential, HandshakeError> {
         let ExpectedPayload { header, payload_len, .. } = expected;
         if payload.len() != payload_len {
             return Err(FrameError::WrongPayload.into());
