@@ -1,0 +1,72 @@
+//! What has waited for too long: allowlists, game servers, matches, players, and reports that wait for their rating engine.
+
+use futures_util::StreamExt as _;
+use store::RatedWaiting;
+
+use super::Play;
+use super::board::{Counts, Due};
+use super::effect::Effect;
+use super::reports::rated_ending;
+use crate::metrics::{ActiveState, ByQueue, MatchLabels};
+
+/// Decisions under way at the same time: the loss of a large game server makes hundreds, and the store bounds how many may wait.
+const DECISIONS_MAX: usize = 64;
+/// Reports of one queue that are rated in one transaction once the engine works again.
+const BACKLOG_STEP_MAX: u32 = 256;
+
+impl Play {
+    /// Ends everything whose time is over. The decisions do not depend on each other, so those that are made together share a commit.
+    pub async fn sweep(&self) {
+        let due = self.board().due(self.clock.now());
+        futures_util::stream::iter(due).for_each_concurrent(DECISIONS_MAX, |due| self.settle(due)).await;
+        self.note_counts();
+    }
+
+    async fn settle(&self, due: Due) {
+        match due {
+            Due::Move(match_id, because) => self.move_match(match_id, &because).await,
+            Due::Void(match_id, because) => self.void_match(match_id, &because).await,
+            Due::Leave(player) => self.leave_queue(player).await,
+        }
+    }
+
+    /// Rates what had to wait for an engine that faulted, in journal order, as far as it works now; the players hear of it.
+    pub async fn rate_backlog(&self) {
+        for queue in &self.queues {
+            match self.store.rate_waiting(queue.id, BACKLOG_STEP_MAX).await {
+                Ok(Ok(RatedWaiting { rated, fault, .. })) => {
+                    if !rated.is_empty() {
+                        tracing::info!(queue = queue.name(), rated = rated.len(), "rated reports that had waited for their engine");
+                    }
+                    if let Some((seq, fault)) = fault {
+                        tracing::warn!(queue = queue.name(), %seq, reason = fault.code(), error = %fault, "a report still waits for its rating");
+                    }
+                    for (_, match_id, changes) in rated {
+                        let Some(match_id) = match_id else { continue };
+                        let told = changes.iter().map(|change| Effect::to_player(change.player, rated_ending(match_id, change)));
+                        self.deliver(told.collect());
+                    }
+                }
+                // The queue's engine is being installed or was exchanged by another process: the next turn looks again.
+                Ok(Err(why)) => tracing::debug!(queue = queue.name(), error = %why, "the backlog of ratings waits"),
+                Err(error) => tracing::error!(queue = queue.name(), error = %error, "the backlog of ratings could not be looked at"),
+            }
+        }
+    }
+
+    fn note_counts(&self) {
+        for (index, queue) in self.queues.iter().enumerate() {
+            let Counts { tickets, players, pending, admitted, live } = self.board().count(index);
+            let by_queue = ByQueue::new(queue.name());
+            self.metrics.queue_waiting.get_or_create(&by_queue).set(gauge(tickets));
+            self.metrics.players_waiting.get_or_create(&by_queue).set(gauge(players));
+            for (state, count) in [(ActiveState::Pending, pending), (ActiveState::Admitted, admitted), (ActiveState::Live, live)] {
+                self.metrics.matches_active.get_or_create(&MatchLabels { queue: queue.name().to_owned(), state }).set(gauge(count));
+            }
+        }
+    }
+}
+
+fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
