@@ -183,3 +183,80 @@ fn commit(connection: &Connection) -> Result<(), StoreError> {
     connection.prepare_cached("COMMIT")?.execute([])?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn table(connection: &Connection) -> u32 {
+        connection.query_row("SELECT count(*) FROM child", [], |row| row.get(0)).unwrap()
+    }
+
+    fn writer() -> (tempfile::TempDir, Connection, Writer) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        let open = || Connection::open(&path).unwrap();
+        let connection = open();
+        connection
+            .execute_batch(
+                "PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON; CREATE TABLE parent (id INTEGER PRIMARY KEY);
+                 CREATE TABLE child (id INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED);",
+            )
+            .unwrap();
+        let writer = Writer::start(connection, None).unwrap();
+        (folder, open(), writer)
+    }
+
+    /// Runs commands in one batch: the first waits until the others are queued.
+    fn in_one_batch(writer: &Writer, statements: &[&'static str]) -> Vec<Result<(), StoreError>> {
+        let (open, gate) = sync_channel::<()>(1);
+        let first = writer.submit(move |_| {
+            gate.recv().unwrap();
+            Ok(())
+        });
+        let submit = |&sql| writer.submit(move |connection| Ok(connection.execute_batch(sql)?));
+        let pending: Vec<_> = statements.iter().map(submit).collect();
+        open.send(()).unwrap();
+        let mut answers = vec![first.wait()];
+        answers.extend(pending.into_iter().map(Pending::wait));
+        answers
+    }
+
+    #[test]
+    fn a_failed_commit_fails_every_command_of_its_batch() {
+        let (_folder, reader, writer) = writer();
+        let answers = in_one_batch(&writer, &["INSERT INTO child VALUES (NULL)", "INSERT INTO child VALUES (9)"]);
+        assert!(answers.iter().all(Result::is_err), "{answers:?}");
+        assert_eq!(table(&reader), 0);
+        assert!(in_one_batch(&writer, &["INSERT INTO child VALUES (NULL)"]).iter().all(Result::is_ok));
+        assert_eq!(table(&reader), 1);
+    }
+
+    #[test]
+    fn a_failed_command_undoes_itself_and_nothing_else() {
+        let (_folder, reader, writer) = writer();
+        let answers = in_one_batch(
+            &writer,
+            &["INSERT INTO child VALUES (NULL)", "INSERT INTO child VALUES (NULL); SELECT nonsense", "INSERT INTO child VALUES (NULL)"],
+        );
+        assert_eq!(answers.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, true, false, true]);
+        assert_eq!(table(&reader), 2);
+    }
+
+    #[test]
+    fn what_does_not_fit_in_the_queue_is_refused() {
+        let (_folder, _reader, writer) = writer();
+        let (open, gate) = sync_channel::<()>(1);
+        let first = writer.submit(move |_| {
+            gate.recv().unwrap();
+            Ok(())
+        });
+        let mut pending: Vec<_> = (0..=COMMANDS_WAITING_MAX + 1).map(|_| writer.submit(|_| Ok(()))).collect();
+        let refused = pending.pop().unwrap().wait().unwrap_err();
+        assert!(matches!(refused, StoreError::Overloaded { waiting_max: COMMANDS_WAITING_MAX }));
+        open.send(()).unwrap();
+        first.wait().unwrap();
+        pending.swap_remove(0).wait().unwrap();
+    }
+}
