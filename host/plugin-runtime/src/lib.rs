@@ -1,1 +1,58 @@
-//! Placeholder.
+//! Runs rating engines, stat rules and matchmaking policies as sandboxed WebAssembly components.
+//!
+//! [`Runtime`] turns a [`PluginSpec`] into a plugin in service: [`RatingPlugin`], [`RulesPlugin`] or [`PolicyPlugin`], each the matching
+//! trait of `ladder`. What the host promises itself of any of them:
+//!
+//! * **No authority.** The only import is the plugin log. No clock, no chance, no files: an answer is a function of digest, parameters
+//!   and arguments.
+//! * **No influence from call to call.** Rating and rules calls run in a fresh instance each. A policy keeps a warm one, because its whole
+//!   world crosses in each call, and loses it after a fault.
+//! * **Bounded.** Fuel (deterministic), a deadline behind it, memory, size of the answer, log lines: [`Limits`].
+//! * **Checked.** Everything that comes back is looked at before the ladder sees it; what breaks the contract is a
+//!   `ladder::fault::PluginFault`, counted, and after enough in a row the plugin is in quarantine.
+//!
+//! Deliberately absent: WASI, forecasts for policies, the bulk interface of rating engines, and any way to load native code.
+//!
+//! ```
+//! use ladder::queue::QueueShape;
+//! use ladder::rating::RatingEngine;
+//! use plugin_runtime::{PluginSource, PluginSpec, Role, Runtime};
+//!
+//! let runtime = Runtime::new()?;
+//! let duel = QueueShape { queue: "duel".into(), teams: 2, team_sizes: vec![1], ..QueueShape::default() };
+//! let source = PluginSource::builtin("gaussian").expect("embedded");
+//! let engine = runtime.load_rating(PluginSpec::new("duel.rating", Role::Rating, source), &duel)?;
+//! let (stranger, visible) = engine.initial()?;
+//! assert!(visible < stranger.mean);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod audit;
+mod bindings;
+mod builtin;
+mod counters;
+mod error;
+mod guest;
+mod inspect;
+mod limits;
+mod parameters;
+mod policy;
+mod rating;
+mod rules;
+mod runtime;
+mod service;
+mod source;
+
+pub use builtin::{builtin, builtin_names, builtin_role};
+pub use counters::{FAULT_CODES, PluginCounters, WALL_BUCKET_ENDS_US};
+pub use error::{COMPONENT_BYTES_MAX, CONTRACT_VERSION, LoadError, ParameterProblem, RuntimeError};
+pub use guest::{LOG_LINE_BYTES_MAX, LOG_LINES_MAX};
+pub use inspect::{Described, Inspection};
+pub use limits::{DEADLINE_MS_CEILING, LimitError, Limits, MEMORY_BYTES_CEILING, OUTPUT_BYTES_CEILING, Role};
+pub use parameters::canonical_parameters;
+pub use policy::PolicyPlugin;
+pub use rating::RatingPlugin;
+pub use rules::{FINDING_CODE_BYTES_MAX, FINDINGS_MAX, RulesPlugin};
+pub use runtime::{Description, FAULTS_MAX_DEFAULT, PluginSpec, Runtime};
+pub use source::PluginSource;

@@ -1,0 +1,201 @@
+//! A rating engine in service: a fresh instance per call, every answer checked.
+
+use ladder::fault::PluginFault;
+use ladder::id::Digest;
+use ladder::rating::{Contest, Entrant, QUEUE_MEMORY_BYTES_MAX, Rating, RatingEngine, Setting, Stat, Update};
+use wasmtime::Store;
+
+use crate::bindings::rating::exports::ranked::plugin::rating_engine as wit;
+use crate::bindings::rating::{Rating as Exports, RatingIndices};
+use crate::counters::PluginCounters;
+use crate::error::LoadError;
+use crate::guest::Guest;
+use crate::runtime::{Description, Loaded, Prepared};
+use crate::service::{Service, Stop, bad_output};
+
+/// A rating engine for one queue. Made by `Runtime::load_rating`; shared between threads as it is.
+pub struct RatingPlugin {
+    service: Service,
+    prepared: Prepared,
+    exports: RatingIndices,
+    description: Description,
+    initial: (Rating, f64),
+}
+
+impl RatingPlugin {
+    pub(crate) fn new(loaded: Loaded) -> Result<Self, LoadError> {
+        let Loaded { mut service, prepared, description } = loaded;
+        let exports = RatingIndices::new(&prepared.pre).map_err(|source| LoadError::Mismatch { source })?;
+        let initial = call(&service, &prepared, &exports, "initial", |store, engine| {
+            let rating = checked("initial", engine.ranked_plugin_rating_engine().call_initial(&mut *store)?)?;
+            let visible = visible(store, engine, &rating)?;
+            Ok((rating, visible))
+        });
+        let initial = initial.map_err(|source| LoadError::Fault { function: "initial", source })?;
+        service.begin();
+        Ok(Self { service, prepared, exports, description, initial })
+    }
+
+    /// What the plugin says about itself.
+    #[must_use]
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// Counters since the plugin was loaded.
+    #[must_use]
+    pub fn counters(&self) -> PluginCounters {
+        self.service.counters()
+    }
+
+    /// Takes the plugin back into service: an operator said so.
+    pub fn reset_quarantine(&self) {
+        self.service.reset_quarantine();
+    }
+
+    fn call<R>(&self, function: &'static str, body: impl FnOnce(&mut Store<Guest>, &Exports) -> Result<R, Stop>) -> Result<R, PluginFault> {
+        call(&self.service, &self.prepared, &self.exports, function, body)
+    }
+}
+
+impl RatingEngine for RatingPlugin {
+    fn digest(&self) -> Digest {
+        self.service.digest
+    }
+
+    fn parameters(&self) -> &str {
+        &self.service.parameters
+    }
+
+    /// Asked once, when the plugin was loaded: the contract gives it no argument, so the answer cannot change.
+    fn initial(&self) -> Result<(Rating, f64), PluginFault> {
+        Ok(self.initial.clone())
+    }
+
+    fn rate(&self, memory: &[u8], contest: &Contest) -> Result<Update, PluginFault> {
+        let columns = Stats::of(&contest.entrants);
+        let entrants = columns.entrants(&contest.entrants);
+        let totals: Vec<_> = contest.totals.iter().map(stat).collect();
+        let argument = wit::Contest {
+            places: &contest.places,
+            scores: &contest.scores,
+            setting: setting(&contest.setting),
+            totals: &totals,
+            trust: contest.trust,
+            entrants: &entrants,
+        };
+        self.call("rate", |store, engine| {
+            let answer = engine.ranked_plugin_rating_engine().call_rate(&mut *store, memory, argument)?;
+            let wit::Update { ratings, memory } = answer.map_err(declined)?;
+            if ratings.len() != contest.entrants.len() {
+                return Err(bad_output("rate", format!("{} ratings for {} entrants", ratings.len(), contest.entrants.len())));
+            }
+            if memory.len() > QUEUE_MEMORY_BYTES_MAX {
+                return Err(bad_output("rate", format!("remembers {} bytes of the queue, at most {QUEUE_MEMORY_BYTES_MAX}", memory.len())));
+            }
+            let ratings = ratings.into_iter().map(|rating| checked("rate", rating)).collect::<Result<Vec<_>, _>>()?;
+            let shown = ratings.iter().map(|rating| visible(store, engine, rating)).collect::<Result<_, _>>()?;
+            Ok(Update { ratings, visible: shown, memory })
+        })
+    }
+
+    fn predict(&self, memory: &[u8], line_up: &[Entrant], at: &Setting) -> Result<Vec<f64>, PluginFault> {
+        let columns = Stats::of(line_up);
+        let entrants = columns.entrants(line_up);
+        let teams = line_up.iter().map(|entrant| usize::from(entrant.team) + 1).max().unwrap_or(0);
+        let pairs = teams * teams.saturating_sub(1) / 2;
+        self.call("predict", |store, engine| {
+            let answer = engine.ranked_plugin_rating_engine().call_predict(store, memory, &entrants, setting(at))?;
+            let predicted = answer.map_err(declined)?;
+            if predicted.len() != pairs {
+                return Err(bad_output("predict", format!("{} values for {pairs} pairs of teams", predicted.len())));
+            }
+            match predicted.iter().find(|value| !(0.0..=1.0).contains(*value)) {
+                Some(value) => Err(bad_output("predict", format!("{value} is not a probability"))),
+                None => Ok(predicted),
+            }
+        })
+    }
+}
+
+/// Runs `body` in a fresh, configured instance.
+fn call<R>(
+    service: &Service,
+    prepared: &Prepared,
+    exports: &RatingIndices,
+    function: &'static str,
+    body: impl FnOnce(&mut Store<Guest>, &Exports) -> Result<R, Stop>,
+) -> Result<R, PluginFault> {
+    service.call_fresh(function, |store| {
+        let instance = prepared.start(service, store)?;
+        let engine = exports.load(&mut *store, &instance)?;
+        body(store, &engine)
+    })
+}
+
+fn visible(store: &mut Store<Guest>, engine: &Exports, rating: &Rating) -> Result<f64, Stop> {
+    let visible = engine.ranked_plugin_rating_engine().call_visible(store, borrowed(rating))?;
+    match visible.is_finite() {
+        // Adding zero turns -0.0 into 0.0: nobody's leaderboard shows a negative zero.
+        true => Ok(visible + 0.0),
+        false => Err(bad_output("visible", format!("{visible} is not finite"))),
+    }
+}
+
+fn checked(place: &'static str, rating: wit::RatingResult) -> Result<Rating, Stop> {
+    let wit::RatingResult { mean, uncertainty, memory } = rating;
+    let rating = Rating { mean, uncertainty, memory };
+    match rating.is_sound() {
+        true => Ok(rating),
+        false => {
+            let bytes = rating.memory.len();
+            Err(bad_output(place, format!("no rating: mean {mean}, uncertainty {uncertainty}, {bytes} bytes of memory")))
+        }
+    }
+}
+
+fn declined(fault: wit::Fault) -> Stop {
+    let detail = match fault {
+        wit::Fault::UnsupportedShape => "unsupported-shape",
+        wit::Fault::OutOfRange => "out-of-range",
+    };
+    Stop::Fault(PluginFault::Declined { detail })
+}
+
+fn borrowed(rating: &Rating) -> wit::RatingParam<'_> {
+    wit::RatingParam { mean: rating.mean, uncertainty: rating.uncertainty, memory: &rating.memory }
+}
+
+fn stat(stat: &Stat) -> wit::Stat {
+    wit::Stat { index: stat.index, value: stat.value }
+}
+
+fn setting(setting: &Setting) -> wit::Setting<'_> {
+    wit::Setting { at_s: setting.at_s.0, map_index: setting.map, mode_index: setting.mode, sides: &setting.sides }
+}
+
+/// Statistics of all entrants one after another: one allocation for a contest instead of one per player.
+struct Stats(Vec<wit::Stat>);
+
+impl Stats {
+    fn of(entrants: &[Entrant]) -> Self {
+        Self(entrants.iter().flat_map(|entrant| &entrant.stats).map(stat).collect())
+    }
+
+    fn entrants<'a>(&'a self, entrants: &'a [Entrant]) -> Vec<wit::Entrant<'a>> {
+        let mut rest = self.0.as_slice();
+        let lower = |entrant: &'a Entrant| {
+            let (stats, others) = rest.split_at(entrant.stats.len());
+            rest = others;
+            wit::Entrant {
+                rating: borrowed(&entrant.rating),
+                team: entrant.team,
+                contests: entrant.contests,
+                idle_s: entrant.idle_s,
+                presence: entrant.presence,
+                stats,
+            }
+        };
+        entrants.iter().map(lower).collect()
+    }
+}

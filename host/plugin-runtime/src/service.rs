@@ -1,0 +1,201 @@
+//! One plugin in service: its budget, its counters, its quarantine, and how a failed call becomes a typed fault.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Instant;
+
+use ladder::fault::PluginFault;
+use ladder::id::Digest;
+use ladder::queue::QueueShape;
+use wasmtime::{Engine, Store, Trap};
+
+use crate::counters::{Counters, PluginCounters, Usage};
+use crate::guest::{Guest, arm};
+use crate::limits::Limits;
+
+/// Share of the fuel budget from which the host warns.
+const FUEL_SHARE_WARNING: f64 = 0.7;
+
+/// Why a call ended early, before it has become a fault.
+pub(crate) enum Stop {
+    /// The host found the fault in the answer.
+    Fault(PluginFault),
+    /// The guest trapped, or its answer could not be lifted.
+    Guest(wasmtime::Error),
+}
+
+impl From<PluginFault> for Stop {
+    fn from(fault: PluginFault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<wasmtime::Error> for Stop {
+    fn from(error: wasmtime::Error) -> Self {
+        Self::Guest(error)
+    }
+}
+
+/// The fault of an answer that breaks the contract.
+pub(crate) fn bad_output(place: &'static str, problem: impl Into<String>) -> Stop {
+    Stop::Fault(PluginFault::BadOutput { place, problem: problem.into() })
+}
+
+/// Who the plugin is and how it behaved; the same for all roles.
+pub(crate) struct Service {
+    /// `queue.role`.
+    pub(crate) name: Arc<str>,
+    pub(crate) digest: Digest,
+    /// Canonical JSON.
+    pub(crate) parameters: String,
+    pub(crate) shape: QueueShape,
+    limits: Limits,
+    faults_max: u32,
+    counters: Counters,
+    engine: Engine,
+    slots: Arc<Slots>,
+}
+
+/// What [`Service::new`] takes from the operator, checked.
+pub(crate) struct Terms {
+    pub(crate) name: Arc<str>,
+    pub(crate) digest: Digest,
+    pub(crate) parameters: String,
+    pub(crate) limits: Limits,
+    pub(crate) faults_max: u32,
+}
+
+impl Service {
+    pub(crate) fn new(terms: Terms, shape: QueueShape, engine: Engine, slots: Arc<Slots>) -> Self {
+        let Terms { name, digest, parameters, limits, faults_max } = terms;
+        Self { name, digest, parameters, shape, limits, faults_max, counters: Counters::default(), engine, slots }
+    }
+
+    pub(crate) fn counters(&self) -> PluginCounters {
+        self.counters.read(self.faults_max)
+    }
+
+    pub(crate) fn reset_quarantine(&self) {
+        self.counters.forgive();
+    }
+
+    /// Loading is not service: what it cost is not counted.
+    pub(crate) fn begin(&mut self) {
+        self.counters = Counters::default();
+    }
+
+    /// Runs one call in a store of its own: instantiation, configuration and call share the budget, nothing survives.
+    pub(crate) fn call_fresh<R>(
+        &self,
+        function: &'static str,
+        body: impl FnOnce(&mut Store<Guest>) -> Result<R, Stop>,
+    ) -> Result<R, PluginFault> {
+        self.admit()?;
+        let _slot = self.slots.take();
+        self.call(function, &mut self.store(), body)
+    }
+
+    /// A store for this plugin, without any budget yet.
+    pub(crate) fn store(&self) -> Store<Guest> {
+        Guest::store(&self.engine, &self.name, &self.limits)
+    }
+
+    /// Refuses calls while the plugin is in quarantine.
+    pub(crate) fn admit(&self) -> Result<(), PluginFault> {
+        let faults_in_a_row = self.counters.faults_in_a_row();
+        if faults_in_a_row < self.faults_max {
+            return Ok(());
+        }
+        let fault = PluginFault::Quarantined { faults_in_a_row };
+        self.counters.count_end(Some(&fault));
+        Err(fault)
+    }
+
+    /// Runs one call in `store` with a full budget, and counts what it used and how it ended.
+    pub(crate) fn call<R>(
+        &self,
+        function: &'static str,
+        store: &mut Store<Guest>,
+        body: impl FnOnce(&mut Store<Guest>) -> Result<R, Stop>,
+    ) -> Result<R, PluginFault> {
+        arm(store, &self.limits);
+        let started = Instant::now();
+        let result = body(store).map_err(|stop| match stop {
+            Stop::Fault(fault) => fault,
+            Stop::Guest(error) => self.fault_of(function, store.data(), &error),
+        });
+        let usage = Usage {
+            fuel_used: self.limits.fuel_max - store.get_fuel().expect("every engine here consumes fuel"),
+            fuel_max: self.limits.fuel_max,
+            wall: started.elapsed(),
+            log_lines_dropped: store.data().log_lines_dropped(),
+        };
+        self.count(function, &usage, result.as_ref().err());
+        result
+    }
+
+    fn count(&self, function: &'static str, usage: &Usage, fault: Option<&PluginFault>) {
+        let plugin = &*self.name;
+        if let Some(share) = self.counters.count_call(usage).filter(|&share| share >= FUEL_SHARE_WARNING) {
+            tracing::warn!(plugin, function, fuel_max = usage.fuel_max, "a call used {:.0} % of its fuel", share * 100.0);
+        }
+        let in_a_row = self.counters.count_end(fault);
+        let Some(fault) = fault else { return };
+        if matches!(fault, PluginFault::Declined { .. }) {
+            return;
+        }
+        tracing::warn!(plugin, function, code = fault.code(), in_a_row, "plugin fault: {fault}");
+        if in_a_row == self.faults_max {
+            tracing::error!(plugin, "in quarantine after {in_a_row} faults in a row; the queue's fallback takes over");
+        }
+    }
+
+    /// Sorts what wasmtime reports. Refused memory usually ends in a trap of the guest's own allocator, so it is looked at first.
+    fn fault_of(&self, function: &'static str, guest: &Guest, error: &wasmtime::Error) -> PluginFault {
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::OutOfFuel) => PluginFault::OutOfFuel { fuel_max: self.limits.fuel_max },
+            Some(Trap::Interrupt) => PluginFault::Deadline { deadline_ms_max: self.limits.deadline_ms_max },
+            _ if guest.memory_refused() => PluginFault::Memory { memory_bytes_max: self.limits.memory_bytes_max },
+            Some(trap) => {
+                let trap = trap.to_string();
+                let trap = trap.strip_prefix("wasm trap: ").unwrap_or(&trap);
+                PluginFault::Trap {
+                    detail: match guest.last_line() {
+                        "" => format!("{trap} in {function}"),
+                        line => format!("{trap} in {function}; last log line: {line}"),
+                    },
+                }
+            }
+            None => PluginFault::BadOutput { place: function, problem: error.root_cause().to_string() },
+        }
+    }
+}
+
+/// Bounds how many stores run at once, so that instantiation never meets an empty pool: that would look like the plugin's fault.
+pub(crate) struct Slots {
+    free: Mutex<u32>,
+    returned: Condvar,
+}
+
+/// One running store's place; given back when dropped.
+pub(crate) struct Slot<'a>(&'a Slots);
+
+impl Slots {
+    pub(crate) fn new(count: u32) -> Self {
+        Self { free: Mutex::new(count), returned: Condvar::new() }
+    }
+
+    /// Waits until a place is free; calls are bounded by their deadline, so the wait is too.
+    fn take(&self) -> Slot<'_> {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.returned.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
+        *free -= 1;
+        Slot(self)
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.0.returned.notify_one();
+    }
+}
