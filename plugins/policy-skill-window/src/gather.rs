@@ -27,7 +27,6 @@ pub(crate) struct Shortage {
 pub(crate) struct Gatherer<'t> {
     waiting: &'t [Waiting],
     neighbors: Neighbors,
-    team_sizes: &'t [u16],
     /// Players of a full match.
     players: u32,
     /// Players of the whole pool who are in no match yet.
@@ -39,6 +38,7 @@ pub(crate) struct Gatherer<'t> {
     refused_in: Vec<u32>,
     tries: u32,
     matched: Vec<bool>,
+    room: Room,
     chosen: Vec<u32>,
     candidates: Vec<u32>,
     visits: u64,
@@ -46,7 +46,6 @@ pub(crate) struct Gatherer<'t> {
 
 /// One try to fill a match.
 struct Try {
-    room: Room,
     /// Lowest and highest mean so far.
     span: (f64, f64),
     /// Players kept out by skill, by somebody who must not meet them, by their party.
@@ -54,12 +53,11 @@ struct Try {
 }
 
 impl<'t> Gatherer<'t> {
-    pub(crate) fn new(pool: &Pool, waiting: &'t [Waiting], neighbors: Neighbors, team_sizes: &'t [u16]) -> Self {
+    pub(crate) fn new(pool: &Pool, waiting: &'t [Waiting], neighbors: Neighbors, team_sizes: &[u16]) -> Self {
         let (apart, apart_start) = pairs_by_ticket(pool);
         Gatherer {
             waiting,
             neighbors,
-            team_sizes,
             players: team_sizes.iter().map(|&size| u32::from(size)).sum(),
             players_left: waiting.iter().map(|ticket| u64::from(ticket.size)).sum(),
             refused_in: if apart.is_empty() { Vec::new() } else { vec![0; waiting.len()] },
@@ -67,6 +65,7 @@ impl<'t> Gatherer<'t> {
             apart_start,
             tries: 0,
             matched: vec![false; waiting.len()],
+            room: Room::new(team_sizes),
             chosen: Vec::new(),
             candidates: Vec::new(),
             visits: 0,
@@ -174,11 +173,12 @@ impl<'t> Gatherer<'t> {
 
     fn start(&mut self, anchor: u32) -> Try {
         let own = &self.waiting[anchor as usize];
-        let mut attempt = Try { room: Room::new(self.team_sizes), span: (own.mean, own.mean), kept_out: [0; 3] };
+        let mut attempt = Try { span: (own.mean, own.mean), kept_out: [0; 3] };
         self.tries += 1;
         self.chosen.clear();
         // A single ticket always fits: larger ones have no region.
-        attempt.room.admit(own.size);
+        self.room.clear();
+        self.room.admit(own.size);
         self.choose(&mut attempt, anchor);
         attempt
     }
@@ -200,12 +200,12 @@ impl<'t> Gatherer<'t> {
             attempt.kept_out[0] += size;
         } else if self.refused_in.get(ticket as usize) == Some(&self.tries) {
             attempt.kept_out[1] += size;
-        } else if !attempt.room.admit(candidate.size) {
+        } else if !self.room.admit(candidate.size) {
             attempt.kept_out[2] += size;
         } else {
             self.choose(attempt, ticket);
         }
-        attempt.room.is_full()
+        self.room.is_full()
     }
 
     fn choose(&mut self, attempt: &mut Try, ticket: u32) {
@@ -223,7 +223,7 @@ impl<'t> Gatherer<'t> {
     }
 
     fn shortage(&self, attempt: &Try) -> Shortage {
-        let gathered = self.players - attempt.room.left();
+        let gathered = self.players - self.room.left();
         let [skill, apart, party] = attempt.kept_out;
         let limit = match () {
             () if apart > 0 && gathered + apart >= self.players => Limit::Apart,

@@ -109,6 +109,7 @@ impl MatchmakingPolicy for SkillWindow {
         let waiting = self.survey(pool, &slots, proposals);
         let neighbors = Neighbors::new(&waiting, pool.region_count());
         let mut gatherer = Gatherer::new(pool, &waiting, neighbors, &self.team_sizes);
+        let mut nearest = Vec::new();
         for anchor in anchors(pool, &waiting) {
             if gatherer.visits() > VISITS_MAX {
                 break;
@@ -116,7 +117,7 @@ impl MatchmakingPolicy for SkillWindow {
             if gatherer.is_matched(anchor) {
                 continue;
             }
-            match self.serve(pool, anchor, &mut gatherer, &slots) {
+            match serve(pool, anchor, &mut gatherer, &slots, &mut nearest) {
                 Ok(region) => {
                     slots[region] -= 1;
                     self.propose_match(&waiting, gatherer.accept(), region, proposals);
@@ -159,30 +160,6 @@ impl SkillWindow {
         pool.tickets().map(look).collect()
     }
 
-    /// Gathers a match around `anchor` in the nearest of its regions that has one; else tells what is missing in the region that
-    /// came closest.
-    fn serve(&self, pool: &Pool, anchor: usize, gatherer: &mut Gatherer<'_>, slots: &[u32]) -> Result<usize, Limit> {
-        let ticket = pool.ticket(anchor);
-        let mut regions: [(u16, u8); REGIONS_MAX] = [(0, 0); REGIONS_MAX];
-        let mut count = 0;
-        for region in regions_of(gatherer.regions(anchor)).filter(|&region| slots[region] > 0) {
-            // Cannot truncate: the bits of a mask count to 63.
-            regions[count] = (ticket.latency_ms(region), region as u8);
-            count += 1;
-        }
-        let regions = &mut regions[..count];
-        regions.sort_unstable();
-        let mut closest = Shortage { gathered: 0, limit: Limit::Servers };
-        for &(_, region) in regions.iter() {
-            match gatherer.gather(anchor, usize::from(region)) {
-                Ok(()) => return Ok(usize::from(region)),
-                Err(shortage) if shortage.gathered > closest.gathered => closest = shortage,
-                Err(_) => {}
-            }
-        }
-        Err(closest.limit)
-    }
-
     /// Splits the gathered tickets into teams and proposes them.
     fn propose_match(&self, waiting: &[Waiting], gathered: &[u32], region: usize, proposals: &mut ProposalsBuilder) {
         let teams = teams::split(gathered, waiting, &self.team_sizes);
@@ -206,27 +183,68 @@ impl SkillWindow {
     }
 }
 
-/// Tickets that can be matched, in the order in which they are served: the longest waiting first, equal waits by the seed.
-fn anchors(pool: &Pool, waiting: &[Waiting]) -> impl Iterator<Item = usize> {
-    let seed = pool.seed();
-    let able = waiting.iter().enumerate().filter(|(_, waiting)| waiting.regions != 0);
-    let mut order: Vec<(u64, u32)> = able
-        .map(|(index, _)| {
-            let waited = u32::MAX - pool.ticket(index).waited_ms();
-            // Cannot truncate: a pool numbers its tickets with 32 bits.
-            ((u64::from(waited) << 32) | (scramble(seed, index as u64) >> 32), index as u32)
-        })
-        .collect();
-    order.sort_unstable();
-    order.into_iter().map(|(_, index)| index as usize)
+/// Gathers a match around `anchor` in the nearest of its regions that has one; else tells what is missing in the region that
+/// came closest. `nearest` is scratch space.
+fn serve(pool: &Pool, anchor: usize, gatherer: &mut Gatherer<'_>, slots: &[u32], nearest: &mut Vec<(u16, usize)>) -> Result<usize, Limit> {
+    let ticket = pool.ticket(anchor);
+    nearest.clear();
+    let open = regions_of(gatherer.regions(anchor)).filter(|&region| slots[region] > 0);
+    nearest.extend(open.map(|region| (ticket.latency_ms(region), region)));
+    nearest.sort_unstable();
+    let mut closest = Shortage { gathered: 0, limit: Limit::Servers };
+    for &(_, region) in nearest.iter() {
+        match gatherer.gather(anchor, region) {
+            Ok(()) => return Ok(region),
+            Err(shortage) if shortage.gathered > closest.gathered => closest = shortage,
+            Err(_) => {}
+        }
+    }
+    Err(closest.limit)
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014) of a seed and an index.
-fn scramble(seed: u64, index: u64) -> u64 {
-    let mut z = seed.wrapping_add(index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+/// Tickets that can be matched, in the order in which they are served: the longest waiting first, equal waits by the seed.
+fn anchors(pool: &Pool, waiting: &[Waiting]) -> impl Iterator<Item = usize> {
+    // Both halves in one integer, which sorts fastest. Multiplying by an odd number shuffles 32 bits and can be undone.
+    let shuffle = Shuffle::new(pool.seed());
+    let able = waiting.iter().enumerate().filter(|(_, waiting)| waiting.regions != 0);
+    let key = |(index, _): (usize, &Waiting)| {
+        let waited = u32::MAX - pool.ticket(index).waited_ms();
+        // Cannot truncate: a pool numbers its tickets with 32 bits.
+        u64::from(waited) << 32 | u64::from(shuffle.place_of(index as u32))
+    };
+    let mut order: Vec<u64> = able.map(key).collect();
+    order.sort_unstable();
+    order.into_iter().map(move |key| shuffle.index_at(key as u32) as usize)
+}
+
+/// A permutation of all 32-bit numbers, chosen by a seed.
+#[derive(Clone, Copy)]
+struct Shuffle {
+    factor: u32,
+    inverse: u32,
+    mask: u32,
+}
+
+impl Shuffle {
+    fn new(seed: u64) -> Self {
+        // SplitMix64 (Steele, Lea, Flood 2014), so that neighboring seeds differ in every bit.
+        let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^= z >> 31;
+        let factor = (z as u32) | 1;
+        // Newton's method in the integers modulo 2^32: every step doubles the correct bits, and an odd number starts with 3.
+        let inverse = (0..4).fold(factor, |inverse, _| inverse.wrapping_mul(2_u32.wrapping_sub(factor.wrapping_mul(inverse))));
+        Shuffle { factor, inverse, mask: (z >> 32) as u32 }
+    }
+
+    fn place_of(self, index: u32) -> u32 {
+        index.wrapping_mul(self.factor) ^ self.mask
+    }
+
+    fn index_at(self, place: u32) -> u32 {
+        (place ^ self.mask).wrapping_mul(self.inverse)
+    }
 }
 
 /// The mask of one region; none for regions that a mask cannot name.
@@ -244,3 +262,18 @@ pub(crate) fn regions_of(mut mask: u64) -> impl Iterator<Item = usize> {
 }
 
 plugin_sdk::export_policy!(SkillWindow);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shuffle_can_be_undone() {
+        for seed in [0, 1, 7, u64::MAX, 0x0123_4567_89ab_cdef] {
+            let shuffle = Shuffle::new(seed);
+            for index in [0, 1, 2, 9_999, u32::MAX] {
+                assert_eq!(shuffle.index_at(shuffle.place_of(index)), index, "{seed} {index}");
+            }
+        }
+    }
+}

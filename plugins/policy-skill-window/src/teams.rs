@@ -31,6 +31,13 @@ impl Room {
         }
     }
 
+    /// Lets everybody leave.
+    pub(crate) fn clear(&mut self) {
+        self.free.clone_from(&self.team_sizes);
+        self.parties.clear();
+        self.left = self.team_sizes.iter().map(|&size| u32::from(size)).sum();
+    }
+
     /// Players still missing.
     pub(crate) fn left(&self) -> u32 {
         self.left
@@ -110,10 +117,17 @@ fn pack(parties: &[u16], team_sizes: &[u16]) -> Option<Vec<u16>> {
 pub(crate) struct Split {
     /// Per gathered ticket, its team.
     team_of: Vec<u16>,
-    /// Per team, the sum of its players' means.
-    sums: Vec<f64>,
-    /// Per team, its number of players.
-    sizes: Vec<u16>,
+    teams: Vec<Team>,
+}
+
+/// A team while it is put together.
+struct Team {
+    /// Part of the team that one player is.
+    share: f64,
+    /// Average mean of its players; of those who are in it so far, taken over the whole team.
+    average: f64,
+    /// Players still missing.
+    free: u16,
 }
 
 impl Split {
@@ -124,14 +138,9 @@ impl Split {
 
     /// Widest gap between the averages of two teams.
     pub(crate) fn gap(&self) -> f64 {
-        let averages = self.sums.iter().zip(&self.sizes).map(|(sum, &size)| sum / f64::from(size));
+        let averages = self.teams.iter().map(|team| team.average);
         let (low, high) = averages.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), mean| (low.min(mean), high.max(mean)));
         high - low
-    }
-
-    /// Average mean of a team's players; of those who are in it so far, taken over the whole team.
-    fn average(&self, team: usize) -> f64 {
-        self.sums[team] / f64::from(self.sizes[team])
     }
 }
 
@@ -140,49 +149,48 @@ impl Split {
 /// Parties go where they fit, then single players one by one, the strongest first, to the team that is weakest so far; then
 /// tickets of equal size change places as long as that makes the averages more even.
 pub(crate) fn split(gathered: &[u32], waiting: &[Waiting], team_sizes: &[u16]) -> Split {
-    let ticket = |index: usize| &waiting[gathered[index] as usize];
-    let mut order: Vec<usize> = (0..gathered.len()).collect();
+    let ticket = |index: u16| &waiting[gathered[usize::from(index)] as usize];
+    // Cannot truncate: a match has no more tickets than the contract's 16 bits number players of it.
+    let mut order: Vec<u16> = (0..gathered.len() as u16).collect();
     order.sort_by(|&first, &second| {
         let (first, second) = (ticket(first), ticket(second));
         second.size.cmp(&first.size).then(second.mean.total_cmp(&first.mean))
     });
-    let mut split = Split { team_of: vec![0; gathered.len()], sums: vec![0.0; team_sizes.len()], sizes: team_sizes.to_vec() };
-    let mut free = team_sizes.to_vec();
+    let team = |&size: &u16| Team { share: 1.0 / f64::from(size), average: 0.0, free: size };
+    let mut split = Split { team_of: vec![0; gathered.len()], teams: team_sizes.iter().map(team).collect() };
     let parties: Vec<u16> = order.iter().map(|&index| ticket(index).size).take_while(|&size| size > 1).collect();
     let packed = pack(&parties, team_sizes).expect("what was gathered fits: the room admitted every party");
     for (position, &index) in order.iter().enumerate() {
         let Waiting { size, mean, .. } = *ticket(index);
-        let team = match packed.get(position) {
-            Some(&team) => usize::from(team),
-            None => weakest(&split, &free),
-        };
+        let team = packed.get(position).map_or_else(|| weakest(&split.teams), |&team| usize::from(team));
+        let joined = &mut split.teams[team];
+        joined.average += mean * f64::from(size) * joined.share;
+        joined.free -= size;
         // Cannot truncate: the contract numbers teams with 16 bits.
-        split.team_of[index] = team as u16;
-        split.sums[team] += mean * f64::from(size);
-        free[team] -= size;
+        split.team_of[usize::from(index)] = team as u16;
     }
-    even_out(&mut split, gathered, waiting);
+    if team_sizes.iter().any(|&size| size > 1) {
+        even_out(&mut split, gathered, waiting);
+    }
     split
 }
 
 /// The team with room whose players so far promise the least.
-fn weakest(split: &Split, free: &[u16]) -> usize {
-    let with_room = (0..free.len()).filter(|&team| free[team] > 0);
-    with_room
-        .min_by(|&first, &second| split.average(first).total_cmp(&split.average(second)))
-        .expect("room is left: the tickets fill the teams exactly")
+fn weakest(teams: &[Team]) -> usize {
+    let with_room = teams.iter().enumerate().filter(|(_, team)| team.free > 0);
+    let weakest = with_room.min_by(|(_, first), (_, second)| first.average.total_cmp(&second.average));
+    weakest.expect("room is left: the tickets fill the teams exactly").0
 }
 
 /// Exchanges tickets of equal size between teams while that brings the averages closer.
 fn even_out(split: &mut Split, gathered: &[u32], waiting: &[Waiting]) {
-    if split.sizes.iter().all(|&size| size == 1) {
-        return;
-    }
     for _ in 0..ROUNDS_MAX {
         let mut improved = false;
         for first in 0..gathered.len() {
             for second in first + 1..gathered.len() {
-                improved |= exchange(split, first, second, gathered, waiting);
+                if split.team_of[first] != split.team_of[second] {
+                    improved |= exchange(split, first, second, gathered, waiting);
+                }
             }
         }
         if !improved {
@@ -193,21 +201,20 @@ fn even_out(split: &mut Split, gathered: &[u32], waiting: &[Waiting]) {
 
 /// Exchanges two tickets if that brings the averages of their two teams closer.
 fn exchange(split: &mut Split, first: usize, second: usize, gathered: &[u32], waiting: &[Waiting]) -> bool {
-    let (one, other) = (usize::from(split.team_of[first]), usize::from(split.team_of[second]));
     let (ticket, partner) = (&waiting[gathered[first] as usize], &waiting[gathered[second] as usize]);
-    if one == other || ticket.size != partner.size {
+    if ticket.size != partner.size {
         return false;
     }
+    let (one, other) = (usize::from(split.team_of[first]), usize::from(split.team_of[second]));
     let moved = (partner.mean - ticket.mean) * f64::from(ticket.size);
-    let (one_size, other_size) = (f64::from(split.sizes[one]), f64::from(split.sizes[other]));
-    let gap = split.average(one) - split.average(other);
-    let gap_after = gap + moved / one_size + moved / other_size;
+    let (gained, lost) = (moved * split.teams[one].share, moved * split.teams[other].share);
+    let gap = split.teams[one].average - split.teams[other].average;
     // The margin keeps rounding from exchanging the same two for ever.
-    if gap_after.abs() + 1e-9 >= gap.abs() {
+    if (gap + gained + lost).abs() + 1e-9 >= gap.abs() {
         return false;
     }
-    split.sums[one] += moved;
-    split.sums[other] -= moved;
+    split.teams[one].average += gained;
+    split.teams[other].average -= lost;
     split.team_of.swap(first, second);
     true
 }
@@ -243,7 +250,7 @@ mod tests {
         let waiting = waiting(&[(1, 10.0), (1, 9.0), (1, 8.0), (1, 3.0), (1, 2.0), (1, 4.0)]);
         let split = split(&[0, 1, 2, 3, 4, 5], &waiting, &[3, 3]);
         // No split of these six is closer than 17 to 19.
-        assert!(split.gap() < 0.67, "{:?}", split.sums);
+        assert!(split.gap() < 0.67, "{}", split.gap());
         assert_eq!(split.team_of().iter().filter(|&&team| team == 0).count(), 3);
     }
 
@@ -253,6 +260,6 @@ mod tests {
         let split = split(&[0, 1, 2, 3], &waiting, &[1, 4]);
         assert_eq!(split.team_of()[0], 1);
         assert_eq!(split.team_of().iter().filter(|&&team| team == 0).count(), 1);
-        assert!(split.gap() < 0.6, "{:?}", split.sums);
+        assert!(split.gap() < 0.6, "{}", split.gap());
     }
 }
