@@ -6,7 +6,7 @@
 //! minutes. The mean of a party is the average of its members.
 //!
 //! The longest waiting ticket is served first, in its nearest region with a free slot, with the tickets nearest in skill
-//! ([`gather`]). Parties stay whole in one team, teams have exactly the sizes of the queue, and are then balanced ([`teams`]). Pairs
+//! (`gather.rs`). Parties stay whole in one team, teams have exactly the sizes of the queue, and are then balanced (`teams.rs`). Pairs
 //! that must not meet never do; pairs that had rather not meet do once either waits with its widest window.
 //!
 //! Equal waits are ordered by the seed of the tick. Deliberately absent: roles and backfill; a queue with roles is refused.
