@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod clock;
 pub mod config;
+pub mod directory;
 pub mod http;
 pub mod keys;
 pub mod metrics;
@@ -11,3 +12,4 @@ pub mod passwords;
 pub mod play;
 pub mod plugins;
 pub mod rate;
+pub mod registry;
