@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use ladder::id::{PlayerId, QueueId};
 use ladder::queue::QueueShape;
 use ladder::time::UnixMillis;
-use protocol::id::RealmId;
+use protocol::id::{KeyEpoch, RealmId};
+use protocol::signature::PublicKey;
 use store::{FamilyId, KeyEpochState, Store, StoreError, StoredLoginTicket};
 
 use crate::clock::Clock;
@@ -41,8 +42,10 @@ impl TicketEvents for NobodyListens {
 /// What login answers tell about the community.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommunityFacts {
-    /// The community; its signing keys are read from the store, so that a rotation counts at once.
+    /// The community.
     pub realm_id: RealmId,
+    /// Its signing keys at start. What the store says about key epochs counts more, so that a rotation is told at once.
+    pub signing_keys: BTreeMap<KeyEpoch, PublicKey>,
     /// Where players connect: host and port.
     pub rdv: String,
 }
@@ -177,9 +180,15 @@ impl HttpState {
 
     /// Signing keys in force by key epoch, as hexadecimal digits.
     pub(super) async fn signing_keys(&self) -> Result<BTreeMap<u32, String>, StoreError> {
-        let epochs = self.store().list_key_epochs().await?;
-        let active = epochs.into_iter().filter(|epoch| epoch.state == KeyEpochState::Active);
-        Ok(active.map(|epoch| (epoch.key_epoch, hex(&epoch.public_key))).collect())
+        let at_start = self.parts().community.signing_keys.iter();
+        let mut keys: BTreeMap<u32, String> = at_start.map(|(epoch, key)| (epoch.0, key.to_string())).collect();
+        for epoch in self.store().list_key_epochs().await? {
+            match epoch.state {
+                KeyEpochState::Active => drop(keys.insert(epoch.key_epoch, hex(&epoch.public_key))),
+                KeyEpochState::Retired { .. } => drop(keys.remove(&epoch.key_epoch)),
+            }
+        }
+        Ok(keys)
     }
 
     /// Whether the database takes writes; an answer may be [`WRITABLE_FOR`] old.
