@@ -94,7 +94,11 @@ pub struct RefusalBody {
 impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
-            Self::BadBody(rejection) => rejection.status(),
+            Self::BadBody(rejection) => match rejection.status() {
+                status @ (StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNSUPPORTED_MEDIA_TYPE) => status,
+                // Broken JSON and JSON of another shape are one mistake to whoever made it.
+                _ => StatusCode::BAD_REQUEST,
+            },
             Self::BadQuery(_) | Self::BadPath(_) | Self::OutOfRange { .. } | Self::BadName(_) | Self::BadPassword(_) => {
                 StatusCode::BAD_REQUEST
             }
