@@ -1,6 +1,7 @@
 //! RankedServer's host process, `ranked`: sockets, plugins, HTTP, operator commands.
 
 pub mod admission;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod directory;
@@ -10,6 +11,8 @@ pub mod metrics;
 pub mod net;
 pub mod passwords;
 pub mod play;
+mod plugin_gauges;
 pub mod plugins;
 pub mod rate;
 pub mod registry;
+pub mod serve;

@@ -1,2 +1,7 @@
-//! Placeholder.
-fn main() {}
+//! The program `ranked`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    host::cli::main()
+}

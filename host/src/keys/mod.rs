@@ -28,6 +28,7 @@ use protocol::id::{KeyEpoch, PepperId, RealmId};
 use protocol::secret::Pepper;
 use protocol::signature::{ChannelKey, PublicKey, SigningKey};
 use protocol::trust::TrustAnchors;
+use store::{KeyEpochState, NewKeyEpoch, Store, StoreError};
 use zeroize::Zeroizing;
 
 pub use certificate::{AuthKeyError, IssueOrder, IssueRefusal, Issued};
@@ -364,12 +365,59 @@ impl Keyring {
         Ok(())
     }
 
+    /// Agrees with the database about the signing keys: makes ours known to it, and takes over a successor that an interrupted `key nuke`
+    /// left known to the database alone.
+    ///
+    /// # Errors
+    /// [`SettleError`]: the database cannot be used, or belongs to another community.
+    pub async fn settle(&mut self, store: &Store, channel_life: Duration, now: UnixMillis) -> Result<(), SettleError> {
+        let stored = store.list_key_epochs().await?;
+        let newest = stored.iter().rfind(|epoch| epoch.state == KeyEpochState::Active);
+        if let Some(newest) = newest.filter(|newest| newest.key_epoch > self.key_epoch().0) {
+            let path = self.paths.signing(KeyEpoch(newest.key_epoch));
+            let key = read_signing(&path)?;
+            if key.public_key().0 != newest.public_key {
+                return Err(KeyError::OtherKey { path, key_epoch: KeyEpoch(newest.key_epoch) }.into());
+            }
+            self.adopt(Successor { key }, channel_life, now)?;
+        }
+        for (&key_epoch, public) in &self.community.signing_keys {
+            match stored.iter().find(|epoch| epoch.key_epoch == key_epoch.0) {
+                Some(known) if known.public_key != public.0 => return Err(SettleError::OtherCommunity { key_epoch }),
+                Some(_) => {}
+                None => {
+                    let new = NewKeyEpoch { key_epoch: key_epoch.0, public_key: public.0 };
+                    store.add_key_epoch(new, now).await?.map_err(|_taken| SettleError::OtherCommunity { key_epoch })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn encode_channel(&self) -> Zeroizing<String> {
         Writer::new(CHANNEL)
             .bytes("seed", self.identity.channel_key.expose())
             .bytes("certificate", self.identity.channel_certificate.encoded())
             .finish()
     }
+}
+
+/// Keys and database do not go together.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettleError {
+    /// The storage failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A key file is missing or foreign.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The database knows another signing key of this number: keys and database come from two communities or two backups.
+    #[error("the database knows another signing key of key epoch {key_epoch} than community.toml")]
+    OtherCommunity {
+        /// Which.
+        key_epoch: KeyEpoch,
+    },
 }
 
 /// A signing key that exists and is not believed yet.

@@ -1,0 +1,49 @@
+//! `ranked journal`: match history from elsewhere, through the same pipeline as live reports.
+
+mod history;
+mod import;
+mod new_queue;
+
+use std::path::PathBuf;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::failure::Failure;
+use super::{Context, Exit};
+
+#[derive(clap::Subcommand)]
+pub(super) enum Command {
+    /// Import match history (NDJSON, also gzipped) into a queue, and score the rating engine's own predictions.
+    ///
+    /// Every contest goes the way of a live report: stat rules, bounds, journal, rating. Before each one the engine predicts it; the
+    /// predictions of the second half of the file are scored. Importing a file again changes nothing. A line that cannot be used is named
+    /// and left out, and the exit code is 1; after 1,000 such lines the import stops.
+    #[command(after_help = "Example: ranked journal import halo2_h2h.ndjson.gz --create")]
+    Import {
+        /// The file: .ndjson or .ndjson.gz.
+        file: PathBuf,
+        /// The queue of plugins.toml; by default named as the file.
+        #[arg(long)]
+        queue: Option<String>,
+        /// If plugins.toml has no such queue, add one that fits the file, with the built-in plugins.
+        #[arg(long)]
+        create: bool,
+    },
+}
+
+pub(super) fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Import { file, queue, create } => import::run(context, &file, queue, create),
+    }
+}
+
+/// A bar on standard error, if somebody may be looking at it.
+pub(super) fn progress_bar(context: &Context<'_>, len: u64, what: &'static str) -> ProgressBar {
+    // indicatif itself hides a bar whose target is no terminal.
+    let target = if context.terminal.is_json() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let bar = ProgressBar::with_draw_target(Some(len), target);
+    match ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}  {per_sec}  {eta} left") {
+        Ok(style) => bar.with_style(style).with_message(what),
+        Err(_unusable_template) => bar,
+    }
+}

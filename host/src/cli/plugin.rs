@@ -1,0 +1,149 @@
+//! `ranked plugin`: what the queues run, and what a component is.
+
+use std::path::Path;
+
+use plugin_runtime::{Inspection, PluginSource, Role, Runtime, builtin_names};
+use serde_json::{Value, json};
+
+use super::failure::{Failure, chain};
+use super::terminal::table;
+use super::{Context, Exit, text};
+use crate::config::{ComponentSource, Config, QueueConfig};
+use crate::plugins;
+
+#[derive(clap::Subcommand)]
+pub(super) enum Command {
+    /// Load every plugin of every queue and show it. Exit code 1 if one does not load.
+    #[command(after_help = "Example: ranked plugin list --json")]
+    List,
+    /// Show what a component is, wants and offers, without putting it into service.
+    #[command(after_help = "Example: ranked plugin inspect builtin:gaussian")]
+    Inspect {
+        /// A component file, or `builtin:NAME`.
+        component: String,
+    },
+}
+
+pub(super) fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failure> {
+    let runtime = Runtime::new().map_err(|error| Failure::environment(chain(&error)))?;
+    match command {
+        Command::List => list(context, &runtime),
+        Command::Inspect { component } => inspect(context, &runtime, &component),
+    }
+}
+
+/// One plugin of one queue, loaded or not.
+struct Listed<'a> {
+    queue: &'a str,
+    role: Role,
+    component: String,
+    digest: Option<String>,
+    loaded: Result<String, Failure>,
+}
+
+fn list(context: &Context<'_>, runtime: &Runtime) -> Result<Exit, Failure> {
+    let config = context.load_config()?;
+    let pairs = config.queues.iter().flat_map(|queue| Role::ALL.map(|role| (queue, role)));
+    let plugins: Vec<_> = pairs.map(|(queue, role)| load(runtime, &config, queue, role)).collect();
+    let rows = plugins.iter().map(|plugin| {
+        let state = plugin.loaded.as_ref().map_or_else(|_| "DOES NOT LOAD".to_owned(), Clone::clone);
+        let digest = plugin.digest.as_deref().map(text::short).unwrap_or_default();
+        [plugin.queue.to_owned(), plugin.role.name().to_owned(), plugin.component.clone(), digest, state]
+    });
+    let mut shown = table(["QUEUE", "ROLE", "COMPONENT", "SHA256", "PLUGIN"], rows);
+    for failure in plugins.iter().filter_map(|plugin| plugin.loaded.as_ref().err()) {
+        shown.push_str("\n\n");
+        shown.push_str(failure.render().trim_end());
+    }
+    let value = json!({ "plugins": plugins.iter().map(|plugin| json!({
+        "queue": plugin.queue,
+        "role": plugin.role.name(),
+        "component": plugin.component,
+        "sha256": plugin.digest,
+        "loaded": plugin.loaded.is_ok(),
+        "plugin": plugin.loaded.as_ref().ok(),
+        "failure": plugin.loaded.as_ref().err().map(Failure::to_json),
+    })).collect::<Vec<_>>() });
+    context.terminal.answer(&shown, &value)?;
+    Ok(if plugins.iter().all(|plugin| plugin.loaded.is_ok()) { Exit::Done } else { Exit::Finding })
+}
+
+fn load<'a>(runtime: &Runtime, config: &Config, queue: &'a QueueConfig, role: Role) -> Listed<'a> {
+    let component = match &queue.plugin(role).component {
+        ComponentSource::Builtin { name, .. } => format!("builtin:{name}"),
+        ComponentSource::File { path, .. } => path.display().to_string(),
+    };
+    let digest = plugins::spec(config, queue, role).ok().map(|spec| spec.source.digest().to_string());
+    let named = |description: &plugin_runtime::Description| {
+        format!("{} {}", text::printable(&description.name), text::printable(&description.version))
+    };
+    let loaded = match role {
+        Role::Rating => plugins::load_rating(runtime, config, queue).map(|plugin| named(plugin.description())),
+        Role::Rules => plugins::load_rules(runtime, config, queue).map(|plugin| named(plugin.description())),
+        Role::Policy => plugins::load_policy(runtime, config, queue).map(|plugin| named(plugin.description())),
+    };
+    Listed { queue: queue.name(), role, component, digest, loaded: loaded.map_err(Failure::from) }
+}
+
+fn inspect(context: &Context<'_>, runtime: &Runtime, component: &str) -> Result<Exit, Failure> {
+    let source = match component.strip_prefix("builtin:") {
+        Some(name) => PluginSource::builtin(name).ok_or_else(|| {
+            Failure::usage(
+                format!("there is no built-in component `{}`", text::printable(name)),
+                format!("known: {}", builtin_names().join(", ")),
+            )
+        })?,
+        None => plugins::read(Path::new(component)).map_err(|error| Failure::usage(format!("{component}: {error}"), ""))?,
+    };
+    let inspection = runtime.inspect(&source).map_err(|error| Failure::refused(format!("{component} {}", chain(&error)), ""))?;
+    context.terminal.answer(&describe(component, &inspection), &to_json(component, &inspection))?;
+    Ok(if inspection.described.is_ok() { Exit::Done } else { Exit::Finding })
+}
+
+fn describe(component: &str, inspection: &Inspection) -> String {
+    let roles: Vec<_> = inspection.roles.iter().map(|role| role.name()).collect();
+    let list = |names: &[String]| if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+    let mut shown = format!(
+        "component  {component}\ndigest     \"sha256:{}\"\nsize       {} bytes, compiled in {:.1} ms\nroles      {}\nimports    {}\nexports    {}\n",
+        inspection.digest,
+        inspection.bytes,
+        inspection.compile_time.as_secs_f64() * 1e3,
+        if roles.is_empty() { "none: this is no plugin".to_owned() } else { roles.join(", ") },
+        list(&inspection.imports),
+        list(&inspection.exports),
+    );
+    match &inspection.described {
+        Ok(described) => shown.push_str(&format!(
+            "plugin     {} {}  ({} fuel, {:.0} us to say so)\nparameters (JSON Schema)\n{}\n",
+            text::printable(&described.description.name),
+            text::printable(&described.description.version),
+            described.fuel_used,
+            described.wall_time.as_secs_f64() * 1e6,
+            pretty(&described.description.parameters_schema),
+        )),
+        Err(error) => shown.push_str(&format!("plugin     CANNOT BE USED: it {}\n", chain(error))),
+    }
+    shown
+}
+
+/// A schema is a plugin's own text: shown in full if it is JSON, escaped otherwise.
+fn pretty(schema: &str) -> String {
+    serde_json::from_str::<Value>(schema).map_or_else(|_| text::printable(schema), |value| format!("{value:#}"))
+}
+
+fn to_json(component: &str, inspection: &Inspection) -> Value {
+    let described = inspection.described.as_ref();
+    json!({
+        "component": component,
+        "sha256": inspection.digest.to_string(),
+        "bytes": inspection.bytes,
+        "roles": inspection.roles.iter().map(|role| role.name()).collect::<Vec<_>>(),
+        "imports": inspection.imports,
+        "exports": inspection.exports,
+        "compile_ms": inspection.compile_time.as_secs_f64() * 1e3,
+        "name": described.ok().map(|described| &described.description.name),
+        "version": described.ok().map(|described| &described.description.version),
+        "parameters_schema": described.ok().map(|described| &described.description.parameters_schema),
+        "problem": described.err().map(|error| chain(error)),
+    })
+}
