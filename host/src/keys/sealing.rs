@@ -71,8 +71,8 @@ impl KeyEncryptionKey {
         self.kek_id
     }
 
-    /// The bytes, for the key file.
-    pub(super) fn expose(&self) -> &[u8; 32] {
+    /// The bytes, for the key file, and for keys of other purposes that derive from them.
+    pub(crate) fn expose(&self) -> &[u8; 32] {
         &self.key
     }
 

@@ -27,7 +27,7 @@ use zeroize::{Zeroize, Zeroizing};
 use super::frames::{Incoming, ReadError, write_all};
 use super::peer::Sessions;
 use super::session::{GameServer, Player, Session};
-use super::{Gate, label};
+use super::{GOING_AWAY, Gate, RETRY_AFTER_MS, label};
 use crate::admission::{Failure, Permit};
 use crate::directory::{InForce, LiveLogin, NotInForce};
 use crate::http::TicketEvents;
@@ -69,6 +69,9 @@ enum NoSession {
     /// The next login ticket cannot be offered: it was revoked or used up at the same time by another connection.
     #[error("the next login ticket was refused")]
     Successor(#[from] LoginTicketRefusal),
+    /// The host stops.
+    #[error("the host stops")]
+    Stopping,
     /// Our storage failed.
     #[error("the database failed")]
     Store(#[from] StoreError),
@@ -83,7 +86,7 @@ impl NoSession {
             Self::Late => HandshakeResult::TimedOut,
             Self::Gone => HandshakeResult::Gone,
             Self::Frame(_) | Self::Handshake(HandshakeError::Frame(_) | HandshakeError::Malformed(_)) => HandshakeResult::Malformed,
-            Self::TooOften(_) | Self::Store(_) | Self::NoEntropy(_) => HandshakeResult::Busy,
+            Self::TooOften(_) | Self::Stopping | Self::Store(_) | Self::NoEntropy(_) => HandshakeResult::Busy,
             Self::Handshake(_) | Self::Replayed(_) | Self::NotInForce(_) | Self::Successor(_) => HandshakeResult::Refused,
         }
     }
@@ -92,7 +95,9 @@ impl NoSession {
     fn failure(&self) -> Failure {
         match self {
             Self::Late => Failure::Deadline,
-            Self::Gone | Self::Store(_) | Self::NoEntropy(_) | Self::Handshake(HandshakeError::HelloClockSkew(_)) => Failure::Unfinished,
+            Self::Gone | Self::Stopping | Self::Store(_) | Self::NoEntropy(_) | Self::Handshake(HandshakeError::HelloClockSkew(_)) => {
+                Failure::Unfinished
+            }
             _ => Failure::BadHello,
         }
     }
@@ -128,7 +133,13 @@ impl<S: Sessions> Gate<S> {
     pub(super) async fn receive(self: Arc<Self>, channel: Channel, mut socket: TcpStream, address: IpAddr, permit: Permit) {
         self.count_half_open(channel, 1);
         // Boxed, so that the memory of a handshake is not carried through the life of the session.
-        let shaken = Box::pin(self.shake(channel, &mut socket)).await;
+        let shaken = Box::pin(async {
+            tokio::select! {
+                shaken = self.shake(channel, &mut socket) => shaken,
+                () = self.stop.cancelled() => Err(NoSession::Stopping),
+            }
+        })
+        .await;
         self.count_half_open(channel, -1);
         let proven = match shaken {
             Ok(proven) => proven,
@@ -145,13 +156,22 @@ impl<S: Sessions> Gate<S> {
                 let arrival = self.arrival(&established, address);
                 drop(self.store.record_seen(in_force.server(), address.to_string(), self.clock.now()));
                 let opened = self.registry.open_server(in_force, arrival);
+                self.end_if_stopping();
                 Session::<_, GameServer>::new(self, socket, established, opened, slot, None).run().await;
             }
             Proven::Player { login, established, successor } => {
                 let arrival = self.arrival(&established, address);
                 let opened = self.registry.open_player(login, arrival);
+                self.end_if_stopping();
                 Session::<_, Player>::new(self, socket, established, opened, slot, Some(successor)).run().await;
             }
+        }
+    }
+
+    /// A handshake may end at the very moment at which the others were told: its session hears it too.
+    fn end_if_stopping(&self) {
+        if self.stop.is_cancelled() {
+            self.registry.close_all(GOING_AWAY, RETRY_AFTER_MS);
         }
     }
 

@@ -46,6 +46,10 @@ use peer::Sessions;
 
 /// Pause of an accept loop when the process is out of file descriptors: retrying at once would only burn the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// What sessions hear when the host stops.
+const GOING_AWAY: &str = "the host stops";
+/// When they may try again.
+const RETRY_AFTER_MS: u32 = 2_000;
 
 /// Everything that a connection needs of its host. One per host, shared by both channels.
 pub struct Gate<S> {
@@ -63,6 +67,8 @@ pub struct Gate<S> {
     pub(crate) handshakes: Mutex<KeyedRate<Identity>>,
     /// Every connection's task, so that a shutdown can wait for the last one.
     pub(crate) tasks: TaskTracker,
+    /// Cancelled when the host stops: no more connections, and no more handshakes.
+    pub(crate) stop: CancellationToken,
 }
 
 /// What a [`Gate`] is made of.
@@ -104,14 +110,15 @@ impl<S: Sessions> Gate<S> {
             replays: Mutex::new(ReplayCache::new()),
             handshakes: Mutex::new(KeyedRate::new(per_identity, limits.sources_max)),
             tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
         })
     }
 
-    /// Accepts connections of one channel until `stop`.
-    pub async fn listen(self: Arc<Self>, channel: Channel, listener: TcpListener, stop: CancellationToken) {
+    /// Accepts connections of one channel until the gate is closed.
+    pub async fn listen(self: Arc<Self>, channel: Channel, listener: TcpListener) {
         loop {
             let accepted = tokio::select! {
-                () = stop.cancelled() => return,
+                () = self.stop.cancelled() => return,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
@@ -124,8 +131,10 @@ impl<S: Sessions> Gate<S> {
         }
     }
 
-    /// Waits until the last connection has ended. Nothing may be accepted any more.
-    pub async fn drained(&self) {
+    /// Accepts nothing more, ends handshakes, tells every session that the host stops, and waits until the last of them has ended.
+    pub async fn close(&self) {
+        self.stop.cancel();
+        self.registry.close_all(GOING_AWAY, RETRY_AFTER_MS);
         self.tasks.close();
         self.tasks.wait().await;
     }

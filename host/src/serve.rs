@@ -1,0 +1,428 @@
+//! The whole host, put together: database, plugins, HTTP, both channels, the matchmaker and the watch over credentials.
+//!
+//! ```text
+//! start: keys and database agree -> plugins loaded -> engines installed -> board recovered -> listeners open
+//! stop:  listeners close -> every session hears it -> the matchmaker ends -> the database closes
+//! ```
+//!
+//! [`start`] is what tests and the demo use, with port 0; [`run`] adds the signals of a process.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ladder::rating::RatingEngine;
+use ladder::time::UnixMillis;
+use plugin_runtime::{PluginSource, PluginSpec, Role, Runtime, RuntimeError};
+use protocol::message::Channel;
+use store::{Commit, Options, ReplayProgress, Store, StoreError};
+use tokio::net::TcpListener;
+use tokio::task::{JoinError, JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::{Admission, AdmissionLimits};
+use crate::clock::Clock;
+use crate::config::{ComponentSource, Config, ConfigError, PolicyFallback, QueueConfig};
+use crate::directory::Directory;
+use crate::http::{self, CommunityFacts, HttpParts, HttpState, Readiness};
+use crate::keys::{KeyError, Keyring, SecretFileError, SettleError, secret_file};
+use crate::metrics::Metrics;
+use crate::net::watch::Watch;
+use crate::net::{Gate, GateParts, OutboxLimits};
+use crate::passwords::{PasswordCost, PasswordPool, PoolError};
+use crate::play::{JoinKey, Play, PlayParts, PlayQueue};
+use crate::plugin_gauges;
+use crate::plugins::{self, QueuePlugins};
+use crate::registry::Registry;
+
+/// How long sessions may take to hear that the host stops.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(3);
+/// How long the rest may take to end after that.
+const STOP_TIME_MAX: Duration = Duration::from_secs(1);
+/// The built-in policy that takes over from one in quarantine.
+const FALLBACK_POLICY: &str = "skill-window";
+
+/// The host did not start. The operator's fault or the environment's; nothing is left running.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The operator's configuration cannot be used: it names file, line and column.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The key files cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The key files and the database do not go together.
+    #[error(transparent)]
+    Settle(#[from] SettleError),
+    /// The folder of the database cannot be made.
+    #[error(transparent)]
+    Folder(#[from] SecretFileError),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Plugins cannot be run on this machine.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// The cost of passwords cannot be paid.
+    #[error("password hashing cannot be set up")]
+    Passwords(#[from] PoolError),
+    /// A port cannot be had.
+    #[error("{listener} cannot listen on {address}")]
+    Bind {
+        /// Which one: its key in `[listen]`.
+        listener: &'static str,
+        /// As configured.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Signals cannot be waited for.
+    #[error("signals cannot be waited for")]
+    Signals(#[source] std::io::Error),
+    /// A part of the start panicked: our own fault.
+    #[error("the start failed")]
+    Panicked(#[from] JoinError),
+}
+
+/// A host that runs. Dropping it does not stop it: call [`Running::shutdown`].
+pub struct Running {
+    config: Arc<Config>,
+    metrics: Arc<Metrics>,
+    registry: Arc<Registry>,
+    store: Store,
+    addresses: [SocketAddr; 3],
+    plugins: plugin_gauges::Watched,
+    gate: Arc<Gate<Play>>,
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Where HTTP listens.
+    #[must_use]
+    pub fn http_addr(&self) -> SocketAddr {
+        self.addresses[0]
+    }
+
+    /// Where game servers connect.
+    #[must_use]
+    pub fn s2s_addr(&self) -> SocketAddr {
+        self.addresses[1]
+    }
+
+    /// Where players connect.
+    #[must_use]
+    pub fn rdv_addr(&self) -> SocketAddr {
+        self.addresses[2]
+    }
+
+    /// Everything that is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Who is connected.
+    #[must_use]
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What an operator wants to see at the start: versions, files, plugins, addresses.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let version = env!("CARGO_PKG_VERSION");
+        let database = self.store.path().display();
+        let mut text = format!("ranked {version}  db sqlite {database} (schema {})\n", store::schema_version());
+        for (queue, plugins) in &self.plugins {
+            let [rating, rules, policy] = [plugins.rating.description(), plugins.rules.description(), plugins.policy.description()];
+            text.push_str(&format!(
+                "  queue {queue}  rating {} {}  rules {} {}  policy {} {}\n",
+                rating.name, rating.version, rules.name, rules.version, policy.name, policy.version
+            ));
+        }
+        let [http, s2s, rdv] = self.addresses;
+        text.push_str(&format!("  http  http://{http}/  health /readyz  metrics /metrics  api /openapi.json\n"));
+        text.push_str(&format!("  s2s   {s2s}  game servers, with a certificate of `ranked cert issue`\n"));
+        text.push_str(&format!("  rdv   {rdv}  players, with a login ticket of POST /v1/login-ticket\n"));
+        if !self.addresses[0].ip().is_loopback() {
+            text.push_str("  note  HTTP listens outside loopback: put a proxy with TLS in front, logins are in the clear otherwise\n");
+        }
+        text
+    }
+
+    /// Stops in good order: nobody new, every session told, then the rest; takes less than five seconds.
+    pub async fn shutdown(self) {
+        if tokio::time::timeout(DRAIN_TIME_MAX, self.gate.close()).await.is_err() {
+            tracing::warn!("some sessions were cut off at the end");
+        }
+        self.stop.cancel();
+        for mut task in self.tasks {
+            if tokio::time::timeout(STOP_TIME_MAX, &mut task).await.is_err() {
+                task.abort();
+            }
+        }
+        tracing::info!(folder = %self.config.folder().display(), "stopped");
+    }
+}
+
+/// Runs a host until Ctrl-C or SIGTERM; `started` hears of it once it listens.
+///
+/// # Errors
+/// [`ServeError`]: it did not start.
+pub async fn run(config: Config, keyring: Keyring, started: impl FnOnce(&Running)) -> Result<(), ServeError> {
+    let asked_to_stop = stop_signal().map_err(ServeError::Signals)?;
+    let running = start(config, keyring).await?;
+    started(&running);
+    asked_to_stop.await;
+    running.shutdown().await;
+    Ok(())
+}
+
+/// Starts a host on the machine's clock.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn start(config: Config, keyring: Keyring) -> Result<Running, ServeError> {
+    start_at(config, keyring, Clock::system()).await
+}
+
+/// Starts a host on any clock.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn start_at(config: Config, keyring: Keyring, clock: Clock) -> Result<Running, ServeError> {
+    let config = Arc::new(config);
+    let metrics = Arc::new(Metrics::new());
+    let now = clock.now();
+    let store = open_store(Arc::clone(&config), Arc::clone(&metrics)).await?;
+    let keyring = Arc::new(settle_keys(&config, keyring, &store, now).await?);
+    let listeners = Listeners::bind(&config).await?;
+    let queues = load_queues(&config, &store, now).await?;
+    let plugins: plugin_gauges::Watched = queues.iter().map(|queue| (queue.play.name().to_owned(), Arc::clone(&queue.plugins))).collect();
+    // Before the directory: a change in between is met again by the watch.
+    let generation = store.control_generation().await?;
+    let directory = Directory::load(Arc::clone(&keyring), &store, now).await?;
+    let limits = OutboxLimits { frames_max: config.host.session.outbox_frames_max, bytes_max: config.host.session.outbox_bytes_max };
+    let registry = Registry::new(limits, Arc::clone(&metrics));
+    let play = Play::start(PlayParts {
+        queues: queues.into_iter().map(|queue| queue.play).collect(),
+        settings: config.host.matchmaking.clone(),
+        store: store.clone(),
+        outboxes: Arc::clone(&registry) as Arc<dyn crate::play::Outboxes>,
+        metrics: Arc::clone(&metrics),
+        clock: clock.clone(),
+        join_key: JoinKey::derive(keyring.kek().expose()),
+    })
+    .await?;
+    let gate = Gate::new(
+        GateParts {
+            clock: clock.clone(),
+            store: store.clone(),
+            metrics: Arc::clone(&metrics),
+            admission: Admission::new(AdmissionLimits::from(&config.host.limits)),
+            directory: Arc::clone(&directory),
+            registry: Arc::clone(&registry),
+            sessions: Arc::clone(&play),
+        },
+        &config.host,
+    );
+    let readiness = Readiness::default();
+    let http = http_state(&config, &keyring, &store, &metrics, &clock, &directory, &readiness, listeners.addresses[2]).await?;
+    let watch = Watch { clock, store: store.clone(), directory, registry: Arc::clone(&registry), channel_life: channel_life(&config) };
+
+    let stop = CancellationToken::new();
+    let Listeners { http: http_listener, s2s, rdv, addresses } = listeners;
+    let tasks = vec![
+        tokio::spawn(Arc::clone(&play).run(stop.clone())),
+        tokio::spawn(watch.run(generation, stop.clone())),
+        tokio::spawn(plugin_gauges::run(plugins.clone(), Arc::clone(&metrics), stop.clone())),
+        tokio::spawn(Arc::clone(&gate).listen(Channel::S2s, s2s)),
+        tokio::spawn(Arc::clone(&gate).listen(Channel::Rdv, rdv)),
+        tokio::spawn(serve_http(http_listener, http, Arc::clone(&config), stop.clone())),
+    ];
+    readiness.set_plugins(true);
+    readiness.set_s2s(true);
+    readiness.set_rdv(true);
+    Ok(Running { config, metrics, registry, store, addresses, plugins, gate, stop, tasks })
+}
+
+async fn open_store(config: Arc<Config>, metrics: Arc<Metrics>) -> Result<Store, ServeError> {
+    let open = move || {
+        let path = config.database_path();
+        if let Some(folder) = path.parent() {
+            secret_file::create_folder(folder)?;
+        }
+        let observe = move |commit: Commit| {
+            metrics.store_batch_commands.observe(f64::from(u32::try_from(commit.commands).unwrap_or(u32::MAX)));
+            metrics.store_commit_seconds.observe(commit.took.as_secs_f64());
+        };
+        Ok(Store::open(path, Options { commit_observer: Some(Arc::new(observe)), ..Options::default() })?)
+    };
+    tokio::task::spawn_blocking(open).await?
+}
+
+/// Keys and database agree, the channel certificate is good for a while, and `community.toml` tells today's addresses.
+async fn settle_keys(config: &Config, mut keyring: Keyring, store: &Store, now: UnixMillis) -> Result<Keyring, ServeError> {
+    let life = channel_life(config);
+    keyring.settle(store, life, now).await?;
+    if let Err(error) = keyring.renew_channel_if_due(life, now) {
+        // The old certificate may still serve for days: that is the operator's time to act.
+        if keyring.channel_not_after() <= now {
+            return Err(error.into());
+        }
+        tracing::warn!(%error, fix = error.fix(), "the channel certificate was not renewed");
+    }
+    keyring.publish_addresses(&config.host.public)?;
+    Ok(keyring)
+}
+
+fn channel_life(config: &Config) -> Duration {
+    Duration::from_secs(config.host.keys.channel_days * 86_400)
+}
+
+struct Listeners {
+    http: TcpListener,
+    s2s: TcpListener,
+    rdv: TcpListener,
+    addresses: [SocketAddr; 3],
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> Result<Self, ServeError> {
+        let listen = &config.host.listen;
+        let http = bind("http", listen.http).await?;
+        let s2s = bind("s2s", listen.s2s).await?;
+        let rdv = bind("rdv", listen.rdv).await?;
+        let address = |listener: &TcpListener, configured| listener.local_addr().unwrap_or(configured);
+        let addresses = [address(&http, listen.http), address(&s2s, listen.s2s), address(&rdv, listen.rdv)];
+        Ok(Self { http, s2s, rdv, addresses })
+    }
+}
+
+async fn bind(listener: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|source| ServeError::Bind { listener, address, source })
+}
+
+struct LoadedQueue {
+    play: PlayQueue,
+    plugins: Arc<QueuePlugins>,
+}
+
+async fn load_queues(config: &Arc<Config>, store: &Store, now: UnixMillis) -> Result<Vec<LoadedQueue>, ServeError> {
+    let for_loading = Arc::clone(config);
+    let load = move || {
+        let runtime = Runtime::new()?;
+        for_loading
+            .queues
+            .iter()
+            .map(|queue| {
+                let plugins = plugins::load(&runtime, &for_loading, queue)?;
+                Ok((plugins, fallback_policy(&runtime, queue)))
+            })
+            .collect::<Result<Vec<_>, ServeError>>()
+    };
+    let loaded = tokio::task::spawn_blocking(load).await??;
+    let mut queues = Vec::with_capacity(loaded.len());
+    for (queue, (plugins, fallback)) in config.queues.iter().zip(loaded) {
+        let id = store.ensure_queue(queue.name()).await?;
+        install_engine(store, queue.name(), id, Arc::clone(&plugins.rating) as Arc<dyn RatingEngine>, now).await?;
+        let (rules, policy) = (Arc::clone(&plugins.rules) as _, Arc::clone(&plugins.policy) as _);
+        let play = PlayQueue::new(id, queue.shape.clone(), rules, &queue.outer_bounds, policy, fallback);
+        queues.push(LoadedQueue { play, plugins: Arc::new(plugins) });
+    }
+    Ok(queues)
+}
+
+/// An engine that cannot take over stops nothing: reports are kept, and rated once it can.
+async fn install_engine(
+    store: &Store,
+    name: &str,
+    id: ladder::id::QueueId,
+    engine: Arc<dyn RatingEngine>,
+    now: UnixMillis,
+) -> Result<(), ServeError> {
+    let queue = name.to_owned();
+    let progress = move |step: ReplayProgress| {
+        tracing::info!(queue, through = step.through.0, head = step.head.0, "ratings are built from the journal");
+    };
+    match store.install_engine(id, engine, progress, now).await? {
+        Ok(installed) => {
+            tracing::info!(queue = name, generation = %installed.generation, rebuilt = installed.rebuilt, "ratings are in force")
+        }
+        Err(refusal) => tracing::error!(queue = name, error = %refusal, "the rating engine is not in service: reports will wait"),
+    }
+    Ok(())
+}
+
+fn fallback_policy(runtime: &Runtime, queue: &QueueConfig) -> Option<Arc<dyn ladder::pool::MatchmakingPolicy>> {
+    let is_itself = matches!(&queue.policy.component, ComponentSource::Builtin { name, .. } if name == FALLBACK_POLICY);
+    if queue.policy_fallback == PolicyFallback::Wait || is_itself {
+        return None;
+    }
+    let source = PluginSource::builtin(FALLBACK_POLICY)?;
+    let spec = PluginSpec::new(format!("{}.fallback", queue.name()), Role::Policy, source);
+    match runtime.load_policy(spec, &queue.shape) {
+        Ok(policy) => Some(Arc::new(policy)),
+        Err(error) => {
+            tracing::warn!(queue = queue.name(), %error, "there is no fallback for the policy: players would wait");
+            None
+        }
+    }
+}
+
+#[allow(clippy::too_many_arguments)] // each part is a seam of its own, and this is the one place that knows them all
+async fn http_state(
+    config: &Config,
+    keyring: &Keyring,
+    store: &Store,
+    metrics: &Arc<Metrics>,
+    clock: &Clock,
+    directory: &Arc<Directory>,
+    readiness: &Readiness,
+    rdv: SocketAddr,
+) -> Result<HttpState, ServeError> {
+    let settings = config.host.passwords.clone();
+    let cost = PasswordCost { memory_kib: settings.memory_kib, passes: settings.passes, lanes: settings.lanes };
+    let pool = move || PasswordPool::new(cost, settings.hashing_at_once_max, settings.waiting_max);
+    let passwords = tokio::task::spawn_blocking(pool).await??;
+    // With port 0 nobody could know the address in advance.
+    let rdv = if config.host.listen.rdv.port() == 0 { rdv.to_string() } else { config.host.public.rdv.clone() };
+    Ok(HttpState::new(HttpParts {
+        store: store.clone(),
+        metrics: Arc::clone(metrics),
+        clock: clock.clone(),
+        passwords,
+        readiness: readiness.clone(),
+        community: CommunityFacts { realm_id: keyring.realm_id(), signing_keys: keyring.signing_keys().clone(), rdv },
+        queues: config.queues.iter().map(|queue| queue.shape.clone()).collect(),
+        login: config.host.login.clone(),
+        limits: config.host.limits.clone(),
+        tickets: Arc::clone(directory) as Arc<dyn http::TicketEvents>,
+    }))
+}
+
+async fn serve_http(listener: TcpListener, state: HttpState, config: Arc<Config>, stop: CancellationToken) {
+    http::serve(listener, http::router(state), &config.host.limits, stop.cancelled_owned()).await;
+}
+
+/// Ctrl-C, or what a service manager sends.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
