@@ -4,6 +4,8 @@
 
 mod cert;
 mod db;
+mod demo;
+mod doctor;
 
 mod failure;
 mod init;
@@ -11,6 +13,7 @@ mod journal;
 mod key;
 mod openapi;
 mod plugin;
+mod serve;
 
 mod terminal;
 mod text;
@@ -53,6 +56,12 @@ enum Command {
     /// Make a community: commented configuration, keys, community.toml. Overwrites nothing.
     #[command(after_help = "Example: ranked init --dir /srv/ranked --yes")]
     Init(init::Arguments),
+    /// Run the host.
+    #[command(after_help = "Example: ranked serve --config /srv/ranked/ranked.toml")]
+    Serve(serve::Arguments),
+    /// Check everything that a host needs, each finding with its remedy. Exit code 1 if anything fails.
+    #[command(after_help = "Example: ranked doctor --json")]
+    Doctor(doctor::Arguments),
     /// Certificates of game servers.
     #[command(subcommand, after_help = "Example: ranked cert issue --owner eu-1.example --ttl 90d")]
     Cert(cert::Command),
@@ -68,6 +77,9 @@ enum Command {
     /// The journal of accepted reports.
     #[command(subcommand, after_help = "Example: ranked journal import halo2_h2h.ndjson.gz --create")]
     Journal(journal::Command),
+    /// Run a whole community here for a look: host, game servers and players, over real TCP.
+    #[command(after_help = "Example: ranked demo --players 40 --seconds 300")]
+    Demo(demo::Arguments),
     /// Print the OpenAPI document of the HTTP interface.
     #[command(after_help = "Example: ranked openapi > openapi.json")]
     Openapi,
@@ -101,11 +113,14 @@ pub fn main() -> ExitCode {
 fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Init(arguments) => init::run(context, arguments),
+        Command::Serve(arguments) => serve::run(context, arguments),
+        Command::Doctor(arguments) => doctor::run(context, &arguments),
         Command::Cert(command) => cert::run(context, command),
         Command::Key(command) => key::run(context, command),
         Command::Db(command) => db::run(context, command),
         Command::Plugin(command) => plugin::run(context, command),
         Command::Journal(command) => journal::run(context, command),
+        Command::Demo(arguments) => demo::run(context, arguments),
         Command::Openapi => openapi::run(context),
     }
 }

@@ -1,0 +1,46 @@
+//! `ranked demo`: a whole community on this machine, with nothing to configure.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::failure::Failure;
+use super::{Context, Exit};
+use crate::demo::{self, Plan};
+
+/// What the demo consists of.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Players.
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    players: u32,
+    /// Game servers.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    servers: u32,
+    /// Stop after so many seconds; otherwise at Ctrl-C.
+    #[arg(long)]
+    seconds: Option<u64>,
+    /// Seed of the hidden skills and of every game.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Keep the demo's files here; otherwise a temporary folder is used and removed.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
+pub(super) fn run(context: &Context<'_>, arguments: Arguments) -> Result<Exit, Failure> {
+    let Arguments { players, servers, seconds, seed, dir } = arguments;
+    let plan = Plan { players, servers, time: seconds.map(Duration::from_secs), seed, folder: dir };
+    let clock = context.clock.clone();
+    let runtime = tokio::runtime::Runtime::new().map_err(Failure::environment)?;
+    let outcome = if context.terminal.is_json() {
+        runtime.block_on(demo::run(plan, &clock, &mut std::io::sink()))
+    } else {
+        runtime.block_on(demo::run(plan, &clock, &mut std::io::stdout()))
+    };
+    // `{:#}` prints the causes too.
+    let outcome = outcome.map_err(|error| Failure::environment(format_args!("{error:#}")))?;
+    if context.terminal.is_json() {
+        context.terminal.document(&outcome.to_json())?;
+    }
+    Ok(Exit::Done)
+}
