@@ -6,6 +6,7 @@ Taken as given: `inputs`, the times, the settings in M4, the plaintexts of the r
 
 import json
 import pathlib
+import re
 import struct
 import sys
 
@@ -17,6 +18,7 @@ from wire import (
     frame_of, hdr25_of, lv8, lv16, node_public, pack_hdr25, parse_header, parse_reject, sign, verifies,
 )
 
+PAGE = pathlib.Path(__file__).parent.parent.parent / "docs" / "protocol.md"
 VECTORS = pathlib.Path(__file__).parent.parent / "vectors" / "wire.json"
 
 
@@ -295,7 +297,41 @@ def reject(given):
     return frame_of(pack_hdr25(3, 0, 0, REJECT, header.timestamp_ms), bytes(32), payload)
 
 
+def page_messages():
+    """The tables of section 8 as the page has them: name -> (type, limit, fields); `LogEntries` and `Enqueue` hold a second message in braces."""
+    section = PAGE.read_text(encoding="utf-8").partition("## 8.")[2].partition("### Rules")[0]
+    rows = {}
+    for line in section.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) != 4 or cells[1] in ("message", "---"):
+            continue
+        number, name, limit, fields = cells
+        fields = re.sub(r'\([^()]*\)| "[^"]*"', "", fields)
+        inner = re.search(r"(\w+) \{([^}]*)\}", fields)
+        if inner:
+            rows[inner[1]] = (None, None, tidy(inner[2]))
+            fields = fields.replace(inner[0], inner[1])
+        rows[name] = (int(number, 16) if number else None, int(limit) if limit else None, tidy(fields))
+    return rows
+
+
+def tidy(fields):
+    return "" if fields == "none" else " · ".join(" ".join(field.split()) for field in fields.split("·"))
+
+
+def check_page():
+    """The page says what the messages of this folder are."""
+    known = {name: (None, None, fields) for name, fields in messages.SCHEMAS.items()}
+    known.update({name: (number, limit, messages.SCHEMAS[name]) for number, (name, limit) in messages.ALL.items()})
+    page = page_messages()
+    for name in sorted(set(known) | set(page)):
+        if known.get(name) != page.get(name):
+            raise SystemExit(f"{name}:\n  here     {known.get(name)}\n  the page {page.get(name)}")
+    return len(page)
+
+
 def main():
+    rows = check_page()
     given = json.loads(VECTORS.read_text())
     computed = {"about": given["about"], "inputs": inputs(given["inputs"])}
     i = computed["inputs"]
@@ -316,7 +352,7 @@ def main():
     unnamed = set(messages.ALL) - {each["msg_type"] for each in given["messages"]}
     if unnamed:
         raise SystemExit(f"no vector for {sorted(unnamed)}")
-    print(f"{values} values of wire.json recomputed; both handshakes replayed; {refused} altered handshake messages refused")
+    print(f"{values} values of wire.json recomputed; both handshakes replayed; {refused} altered handshake messages refused; {rows} messages as on the page")
 
 
 if __name__ == "__main__":
