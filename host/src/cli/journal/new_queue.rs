@@ -63,7 +63,7 @@ impl Found {
 
     fn section(&self, queue: &str, file: &Path) -> String {
         let array = |names: &BTreeSet<String>| toml::Value::from(names.iter().cloned().collect::<Vec<_>>()).to_string();
-        let sides: BTreeSet<String> = if self.sides { SIDES.map(str::to_owned).into() } else { BTreeSet::new() };
+        let sides = if self.sides { SIDES.to_vec() } else { Vec::new() };
         let mut text = format!("\n# Added by `ranked journal import {}`.\n[queue.{}]\n", file.display(), toml_key(queue));
         let first = self.team_sizes.first().copied().unwrap_or(1);
         let shape = if self.team_sizes.len() > 2 && self.team_sizes.iter().all(|size| *size == first) {
@@ -79,7 +79,7 @@ impl Found {
         key("stats", self.stats.as_ref().map_or_else(|| "[]".to_owned(), array));
         key("maps", array(&self.maps));
         key("modes", array(&self.modes));
-        key("sides", array(&sides));
+        key("sides", toml::Value::from(sides).to_string());
         key("rating.component", "\"builtin:gaussian\"".to_owned());
         key("rules.component", "\"builtin:bounds\"".to_owned());
         key("policy.component", "\"builtin:skill-window\"".to_owned());
