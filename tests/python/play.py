@@ -15,6 +15,7 @@ import threading
 import time
 
 from ranked_client import Accounts, Connection, Ended, HttpRefused, Identity, TicketFile, load_game_server, pins_of, read_community, unix_ms
+from wire import Refused
 
 RATABLE, RATED, NOT_QUEUED, WAITING = 1, 1, 1, 2
 REPLACED, REVOKED = 4, 2
@@ -210,13 +211,31 @@ def rotate(player, queue_name):
     player.session.send("KeepAlive")
     player.session.expect("KeepAliveAck", "QueueStatus")
     check(ending_of(first) == REPLACED, "the older session was not replaced")
-    try:
-        Connection(player.rdv, Identity.of_player(spent), player.pins, ("KeepAlive", {}))
-        check(False, "a spent login ticket was taken")
-    except (EOFError, ConnectionError):
-        pass
+    must_be_silent(player.rdv, Identity.of_player(spent), player.pins)
     check(ending_of(player.session) == REVOKED, "the family of a spent login ticket lives on")
     tell(f"{player.name}: the next login ticket replaced the session; the spent one was refused and revoked the family")
+
+
+def must_be_silent(address, identity, pins):
+    """The host closes without a word."""
+    try:
+        Connection(address, identity, pins, None)
+    except (EOFError, ConnectionError):
+        return
+    check(False, "a wrong credential was taken")
+
+
+def show_wrong_keys(arguments, identity):
+    """A game server whose pepper is wrong, one whose node key is wrong; and one that trusts another community."""
+    _, pins, s2s = load_game_server(arguments.certificate, arguments.pepper, arguments.community)
+    must_be_silent(s2s, Identity(identity.channel, identity.identity, bytes(32), identity.credential, identity.node_seed), pins)
+    must_be_silent(s2s, Identity(identity.channel, identity.identity, identity.AK, identity.credential, bytes(32)), pins)
+    strangers = {key_epoch: secrets.token_bytes(32) for key_epoch in pins.signing_keys}
+    try:
+        Connection(s2s, identity, pins_of(pins.realm_id.hex(), {str(each): key.hex() for each, key in strangers.items()}), None)
+        check(False, "a host was believed whose key is not pinned")
+    except Refused:
+        tell("wrong pepper, wrong node key: silence; a host whose signing key is not pinned: refused")
 
 
 def ending_of(session):
@@ -249,6 +268,7 @@ def play(arguments):
     rotate(players[0], arguments.queue)
     for session in (server, *(player.session for player in players[1:])):
         session.close()
+    show_wrong_keys(arguments, identity)
     tell("closed")
 
 

@@ -239,12 +239,12 @@ class Connection:
         handshake.check_server_finish_header(header)
         return handshake.complete(header, _read(self.stream, header.payload_len), unix_ms())
 
-    def send(self, name, **fields):
+    def send(self, kind, /, **fields):
         """Seals and sends one message. Returns its plaintext."""
-        msg_type, (_, limit) = next((number, row) for number, row in self.outgoing.items() if row[0] == name)
-        plaintext = messages.encode(name, fields)
+        msg_type, (_, limit) = next((number, row) for number, row in self.outgoing.items() if row[0] == kind)
+        plaintext = messages.encode(kind, fields)
         if len(plaintext) + 16 > min(limit, self.session.max_payload):
-            raise ValueError(f"{name} is too long")
+            raise ValueError(f"{kind} is too long")
         with self.lock:
             if self.ending is None:
                 self.stream.sendall(self.session.sender.seal(msg_type, plaintext, unix_ms()))

@@ -203,12 +203,12 @@ def take_part(channel, i, given, pins, encoded_certificate):
         identity = Identity.of_player(i["ticket_id"] + i["ticket_secret"])
     (m1, _), m3, (m4, m4_payload) = split(given["M1"]), given["M3"], split(given["M4"]["frame"])
 
-    def until_hello():
+    def until_hello(pins=pins):
         client = Handshake(identity, pins, i["cchal"], i["ec"])
         return client, client.hello(m1.timestamp_ms)
 
-    def until_finish(m2, m2_payload):
-        client, _ = until_hello()
+    def until_finish(m2, m2_payload, pins=pins):
+        client, _ = until_hello(pins)
         client.check_server_hello_header(m2)
         return client, client.finish(m2, m2_payload, m3["timestamp_ms"])
 
@@ -223,23 +223,33 @@ def take_part(channel, i, given, pins, encoded_certificate):
     compare("session id", session.session_id, given["session_id"])
     compare("exporter", session.exporter, given["exporter"])
     compare("next login ticket", session.next_ticket, (i["next_ticket_id"] + i["next_ticket_secret"] if channel == RDV else b"").hex())
-    refused = must_refuse(given["M2"], until_finish) + must_refuse(given["M4"]["frame"], until_session)
     speak(session, given["records"])
-    return refused
+    for wrong in (Pins(pins.realm_id, {}), Pins(pins.realm_id, {key: i["uuid"] * 2 for key in pins.signing_keys}), Pins(bytes(16), pins.signing_keys)):
+        must_refuse("a host that is not pinned", lambda: until_finish(*split(given["M2"]), wrong))
+    by_thief = unhex(given["K_sh"]), unhex(given["s_hs"]["mac"])
+    return must_refuse_changes(given["M2"], by_thief[0], until_finish) + must_refuse_changes(given["M4"]["frame"], by_thief[1], until_session)
 
 
-def must_refuse(frame, accept):
-    """Each byte changed, one at a time."""
+def must_refuse(what, accept):
+    try:
+        accept()
+    except Refused:
+        return
+    raise SystemExit(f"the client took {what}")
+
+
+def must_refuse_changes(frame, mac_key, accept):
+    """Each byte changed, one at a time: as it comes, and with the hmac made right again by somebody who knows its key."""
     frame = unhex(frame)
     for place in range(len(frame)):
         changed = bytearray(frame)
         changed[place] ^= 1
-        try:
-            accept(*split(bytes(changed)))
-        except Refused:
-            continue
-        raise SystemExit(f"the client took a message whose byte {place} was changed")
-    return len(frame)
+        header, payload = split(bytes(changed))
+        must_refuse(f"a message whose byte {place} was changed", lambda: accept(header, payload))
+        if not 4 <= place < 36:
+            mended = header._replace(hmac=HM(mac_key, hdr25_of(header) + payload))
+            must_refuse(f"a message whose byte {place} was changed, its hmac mended", lambda: accept(mended, payload))
+    return 2 * len(frame) - 32
 
 
 def speak(session, given_records):
