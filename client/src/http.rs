@@ -152,6 +152,15 @@ impl Account {
     }
 }
 
+/// Fetches a public page of the API, such as a leaderboard.
+///
+/// # Errors
+///
+/// [`HttpError`].
+pub async fn fetch<T: serde::de::DeserializeOwned>(url: &str) -> Result<T, HttpError> {
+    Ok(accepted(reqwest::get(url).await?).await?.json().await?)
+}
+
 async fn accepted(response: reqwest::Response) -> Result<reqwest::Response, HttpError> {
     if response.status().is_success() {
         return Ok(response);

@@ -8,7 +8,7 @@ use protocol::secret::LoginTicket;
 use zeroize::{Zeroize, Zeroizing};
 
 /// Keeps one login ticket.
-pub trait TicketStore: Send {
+pub trait TicketStore: Send + Sync {
     /// Keeps `ticket` instead of the one before; durable on return, if the store is durable at all.
     ///
     /// # Errors

@@ -9,8 +9,8 @@ use protocol::message::{ToPlayer, v1};
 use protocol::trust::TrustAnchors;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::{ADMITTED, HiddenSkills, JOIN_LEN};
 use crate::connection::{self, BackOff, SessionEnd};
@@ -93,22 +93,22 @@ impl BotPlayer {
         self.account.player_id()
     }
 
-    /// Plays until `stop` turns true, reconnecting when a session breaks.
+    /// Plays until `stop`, reconnecting when a session breaks.
     ///
     /// # Errors
     ///
     /// The host does not want this player any more.
-    pub async fn play(mut self, mut stop: watch::Receiver<bool>) -> Result<(), BotPlayerError> {
+    pub async fn play(mut self, stop: CancellationToken) -> Result<(), BotPlayerError> {
         let mut back_off = BackOff::default();
         loop {
             let session = tokio::select! {
                 session = self.player.connect() => session,
-                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                () = stop.cancelled() => return Ok(()),
             };
             let end = match session {
                 Ok(session) => {
                     back_off.reset();
-                    match self.talk(session, &mut stop).await {
+                    match self.talk(session, &stop).await {
                         Ok(()) => return Ok(()),
                         Err(end) => end,
                     }
@@ -121,20 +121,20 @@ impl BotPlayer {
             self.tally.reconnects.fetch_add(1, Ordering::Relaxed);
             tokio::select! {
                 () = sleep(pause.max(back_off.pause(0.5))) => {}
-                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                () = stop.cancelled() => return Ok(()),
             }
         }
     }
 
     /// One session. `Ok`: told to stop.
-    async fn talk(&mut self, mut session: Session, stop: &mut watch::Receiver<bool>) -> Result<(), SessionEnd> {
+    async fn talk(&mut self, mut session: Session, stop: &CancellationToken) -> Result<(), SessionEnd> {
         let mut turn = self.account.player_id().0 as usize;
         let mut game: Option<tokio::task::JoinHandle<()>> = None;
         self.enqueue(&mut session, &mut turn).await?;
         loop {
             let message = tokio::select! {
                 message = session.next() => message?,
-                _ = stop.wait_for(|stop| *stop) => {
+                () = stop.cancelled() => {
                     session.close().await.ok();
                     return Ok(());
                 }
