@@ -1,5 +1,7 @@
 //! Players, their logins and passwords (as argon2id text: the store never sees a password).
 
+use std::fmt;
+
 use ladder::id::PlayerId;
 use ladder::time::UnixMillis;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -29,8 +31,8 @@ pub struct UnknownPlayer {
     pub player: PlayerId,
 }
 
-/// A player as the database knows them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A player as the database knows them. Its `Debug` leaves the password hash out.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Account {
     /// Who.
     pub player: PlayerId,
@@ -42,8 +44,8 @@ pub struct Account {
     pub registered_at: UnixMillis,
 }
 
-/// A login to open.
-#[derive(Clone, Debug)]
+/// A login to open. Its `Debug` leaves the hash out.
+#[derive(Clone)]
 pub struct NewLogin {
     /// Random.
     pub login_id: LoginId,
@@ -53,6 +55,18 @@ pub struct NewLogin {
     pub access_token_hash: [u8; 32],
     /// When it ends by itself.
     pub expires_at: UnixMillis,
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account").field("player", &self.player).field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for NewLogin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewLogin").field("player", &self.player).field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
 }
 
 /// Why a login cannot be opened.

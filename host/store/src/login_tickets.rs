@@ -7,6 +7,8 @@
 //!
 //! A superseded ticket stays until it expires, so that its reuse is noticed and the whole family dies.
 
+use std::fmt;
+
 use ladder::id::PlayerId;
 use ladder::time::UnixMillis;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -24,8 +26,8 @@ pub const PURGED_PER_CALL_MAX: u32 = 5000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FamilyId(pub u64);
 
-/// A login ticket to store.
-#[derive(Clone, Debug)]
+/// A login ticket to store. Its `Debug` leaves the hash out: auth keys are derived from it.
+#[derive(Clone)]
 pub struct NewLoginTicket {
     /// The public half of the ticket.
     pub ticket_id: [u8; 16],
@@ -53,8 +55,8 @@ impl LoginTicketState {
     }
 }
 
-/// A login ticket as stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A login ticket as stored. Its `Debug` leaves the hash out.
+#[derive(Clone, PartialEq, Eq)]
 pub struct StoredLoginTicket {
     /// The public half.
     pub ticket_id: [u8; 16],
@@ -72,6 +74,21 @@ pub struct StoredLoginTicket {
     pub state: LoginTicketState,
     /// Whether its family was revoked.
     pub family_revoked: bool,
+}
+
+impl fmt::Debug for NewLoginTicket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut ticket = f.debug_struct("NewLoginTicket");
+        ticket.field("ticket_id", &self.ticket_id).field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for StoredLoginTicket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut ticket = f.debug_struct("StoredLoginTicket");
+        ticket.field("ticket_id", &self.ticket_id).field("family", &self.family).field("player", &self.player);
+        ticket.field("state", &self.state).field("family_revoked", &self.family_revoked).finish_non_exhaustive()
+    }
 }
 
 /// Why a login ticket cannot be issued, offered or confirmed.

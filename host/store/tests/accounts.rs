@@ -137,3 +137,21 @@ fn expired_rows_are_purged_and_nothing_else() {
     assert!(world.store.find_login([1; 32], later(6)).wait().unwrap().is_some());
     assert_eq!(world.store.purge_expired(later(11)).wait().unwrap().logins, 1);
 }
+
+/// What is only a hash opens nothing by itself, and still stays out of logs.
+#[test]
+fn no_hash_is_printed() {
+    let world = World::new(0);
+    let player = world.store.register_player("Ada", "argon2-hash", NOW).wait().unwrap().unwrap();
+    login(&world, 171, player);
+    world.store.issue_login_ticket([171; 16], NewLoginTicket { ticket_id: [1; 16], ..ticket(171) }, NOW).wait().unwrap().unwrap();
+    let account = world.store.load_account(player).wait().unwrap().unwrap();
+    let stored = world.store.find_login_ticket([1; 16]).wait().unwrap().unwrap();
+    let new_login = NewLogin { login_id: [1; 16], player, access_token_hash: [171; 32], expires_at: NOW };
+    let printed = format!("{account:?} {stored:?} {:?} {new_login:?}", ticket(171));
+    assert!(
+        !printed.contains("argon2-hash")
+            && !printed.contains("171, 171, 171, 171, 171, 171, 171, 171, 171, 171, 171, 171, 171, 171, 171, 171, 171"),
+        "{printed}"
+    );
+}
