@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use protocol::certificate::Scope;
 use protocol::secret::AuthKey;
+use store::NewCertificate;
 
 use super::*;
 
