@@ -47,7 +47,19 @@ mod tests {
         let rate = Rate { burst: 3, period: Duration::from_secs(30) };
         let mut budget = Budget::default();
         let at = |seconds: u64| UnixMillis(1_000_000 + seconds * 1000);
-        let table = [(0, true), (0, true), (0, true), (0, false), (9, false), (10, true), (10, false), (100, true), (100, true), (100, true), (100, false)];
+        let table = [
+            (0, true),
+            (0, true),
+            (0, true),
+            (0, false),
+            (9, false),
+            (10, true),
+            (10, false),
+            (100, true),
+            (100, true),
+            (100, true),
+            (100, false),
+        ];
         for (step, (second, passes)) in table.into_iter().enumerate() {
             assert_eq!(budget.spend(rate, at(second)).is_ok(), passes, "step {step}");
         }

@@ -75,7 +75,8 @@ impl Play {
     async fn handle_enqueue(&self, peer: &PlayerPeer, message: &v1::Enqueue) -> Result<Vec<Effect>, Refused> {
         let now = self.clock.now();
         let wish = self.parse_wish(message)?;
-        match self.board().whereabouts(peer.player) {
+        let whereabouts = self.board().whereabouts(peer.player);
+        match whereabouts {
             Whereabouts::Nowhere => {}
             Whereabouts::Waiting(queue) if queue != wish.queue => {
                 return Err(Refused::new("already-queued", format!("you wait in {}; leave that queue first", self.queues[queue].name())));

@@ -229,7 +229,11 @@ fn ended(match_id: MatchId, player: PlayerId, taken: &Taken, rating: &RatingStat
         }
         RatingState::Waits(why) => {
             let code = ladder::reason::code::RATING_FAULT.to_owned();
-            v1::MatchEnded { ending: v1::MatchEnding::RatingWaits.into(), notice: Some(v1::Notice { code, detail: why.to_string() }), ..ended }
+            v1::MatchEnded {
+                ending: v1::MatchEnding::RatingWaits.into(),
+                notice: Some(v1::Notice { code, detail: why.to_string() }),
+                ..ended
+            }
         }
         RatingState::NotRatable => {
             let held = taken.disposition == Disposition::Held;
@@ -277,7 +281,10 @@ mod tests {
             ("teams", v1::MatchReport { teams: vec![team(0); usize::from(TEAMS_MAX) + 1], ..message() }),
             ("players", v1::MatchReport { teams: vec![team(PLAYERS_MAX), team(1)], ..message() }),
             ("totals", v1::MatchReport { totals: vec![0.0; NAMES_MAX + 1], ..message() }),
-            ("stats", v1::MatchReport { teams: vec![v1::TeamReport { players: vec![long_stats], ..v1::TeamReport::default() }], ..message() }),
+            (
+                "stats",
+                v1::MatchReport { teams: vec![v1::TeamReport { players: vec![long_stats], ..v1::TeamReport::default() }], ..message() },
+            ),
             ("map", v1::MatchReport { map: long_name.clone(), ..message() }),
             ("mode", v1::MatchReport { mode: long_name.clone(), ..message() }),
             ("side", v1::MatchReport { teams: vec![v1::TeamReport { side: long_name, ..team(1) }], ..message() }),

@@ -165,7 +165,13 @@ impl Board {
     }
 
     /// The store put the players back into the queue, with the time that they had waited.
-    pub(in super::super) fn requeued(&mut self, match_id: MatchId, tickets: &[WaitingTicket], because: &Reason, now: UnixMillis) -> Vec<Effect> {
+    pub(in super::super) fn requeued(
+        &mut self,
+        match_id: MatchId,
+        tickets: &[WaitingTicket],
+        because: &Reason,
+        now: UnixMillis,
+    ) -> Vec<Effect> {
         let Some(open) = self.forget(match_id) else { return Vec::new() };
         let back = Reason::new("match-failed", format!("{}; you keep your place", because.detail));
         let mut effects = vec![Effect::match_voided(open.server, match_id.0, because)];
@@ -242,7 +248,9 @@ impl Board {
         let grace = Duration::from_millis(self.settings.server_lost_grace_ms);
         match self.servers.get(&server) {
             Some(known) if known.session.is_some() => None,
-            Some(known) if known.credential_dead => Some(Reason::new(code::CERTIFICATE_DEAD, "the game server's certificate is not in force")),
+            Some(known) if known.credential_dead => {
+                Some(Reason::new(code::CERTIFICATE_DEAD, "the game server's certificate is not in force"))
+            }
             Some(known) if now < known.lost_at.plus(grace) => None,
             _ => Some(Reason::new(code::SERVER_LOST, "the game server was lost")),
         }

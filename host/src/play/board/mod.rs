@@ -217,4 +217,4 @@ impl RecentWaits {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(in crate::play) mod tests;

@@ -79,12 +79,17 @@ impl Board {
     }
 
     /// The store has these players waiting. They are told, with the reason if they are back from a match that failed.
-    pub(in super::super) fn waits(&mut self, queue: usize, ticket: &WaitingTicket, because: Option<&Reason>, now: UnixMillis) -> Vec<Effect> {
+    pub(in super::super) fn waits(
+        &mut self,
+        queue: usize,
+        ticket: &WaitingTicket,
+        because: Option<&Reason>,
+        now: UnixMillis,
+    ) -> Vec<Effect> {
         self.queues[queue].mirror.insert(ticket);
         for member in &ticket.members {
             // The name is known already: from the player's session, from the match that failed, or from the start-up.
-            self.know(member.player, "", now).place =
-                Place::Waiting { queue, ticket: ticket.id, notice: because.cloned() };
+            self.know(member.player, "", now).place = Place::Waiting { queue, ticket: ticket.id, notice: because.cloned() };
         }
         ticket.members.iter().flat_map(|member| self.answer(member.player, now)).collect()
     }

@@ -90,7 +90,8 @@ impl Board {
     pub(in super::super) fn handle_heartbeat(&mut self, peer: &ServerPeer, message: &v1::Heartbeat, now: UnixMillis) -> Vec<Effect> {
         let region_is_known = self.queues.iter().any(|queue| queue.shape.regions.contains(&message.region));
         let beat = Beat::parse(message, peer.scope, region_is_known);
-        let ack = v1::HeartbeatAck { received_at_ms: now.0, name: peer.owner.clone(), idle_reason: beat.idle.unwrap_or_default().to_owned() };
+        let ack =
+            v1::HeartbeatAck { received_at_ms: now.0, name: peer.owner.clone(), idle_reason: beat.idle.unwrap_or_default().to_owned() };
         let mut effects = vec![Effect::to_server(peer.server, ack)];
         let Some(known) = self.servers.get_mut(&peer.server) else { return effects };
         let moved = known.beat.as_ref().is_none_or(|old| old.address != beat.address);

@@ -59,13 +59,7 @@ pub(in crate::play) fn beat(number: u8) -> v1::Heartbeat {
 
 fn ticket(player: u64) -> WaitingTicket {
     let member = WaitingMember { player: PlayerId(player), mean: 25.0, uncertainty: 8.0, contests: 0, latency_ms: vec![20, 90] };
-    WaitingTicket {
-        id: QueueTicketId(100 + player),
-        queue: QueueId(1),
-        enqueued_at: START,
-        regions: 0b11,
-        members: vec![member],
-    }
+    WaitingTicket { id: QueueTicketId(100 + player), queue: QueueId(1), enqueued_at: START, regions: 0b11, members: vec![member] }
 }
 
 fn pending(server: u8) -> PendingMatch {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ladder::fault::PluginFault;
 use ladder::id::{QueueId, QueueTicketId};
-use ladder::pool::{CheckedProposal, MatchmakingPolicy, PolicyFault, Pool, check};
+use ladder::pool::{CheckedProposal, LATENCY_UNKNOWN, MatchmakingPolicy, PolicyFault, Pool, check};
 use ladder::queue::QueueShape;
 use ladder::time::UnixMillis;
 use sha2::{Digest, Sha256};
@@ -64,6 +64,10 @@ impl Tick {
         self.number += 1;
         mirror.copy_to(now, &mut self.pool, &mut self.tickets);
         let (tickets, players) = (self.tickets.len(), self.pool.mean.len());
+        // A round trip that nobody measured counts as the longest that is accepted: such a region comes last and is not ruled out.
+        for latency in self.pool.latency_ms.iter_mut().filter(|latency| **latency == LATENCY_UNKNOWN) {
+            *latency = terms.latency_ms_max;
+        }
         self.pool.seed = seed(terms.queue, self.number, now);
         self.pool.roles.clear();
         self.pool.roles.resize(players, 0);
@@ -143,21 +147,15 @@ mod tests {
     }
 
     fn terms() -> Terms {
-        let shape = QueueShape {
-            queue: "duel".to_owned(),
-            teams: 2,
-            team_sizes: vec![1],
-            regions: vec!["eu".to_owned()],
-            ..QueueShape::default()
-        };
+        let shape =
+            QueueShape { queue: "duel".to_owned(), teams: 2, team_sizes: vec![1], regions: vec!["eu".to_owned()], ..QueueShape::default() };
         Terms { queue: QueueId(1), shape, latency_ms_max: 250, matches_max: 1 }
     }
 
     fn world(waiting: u64) -> (Mirror, Slots) {
         let mut mirror = Mirror::new(1);
         for id in 1..=waiting {
-            let member =
-                WaitingMember { player: PlayerId(id), mean: 25.0, uncertainty: 8.0, contests: 0, latency_ms: vec![20] };
+            let member = WaitingMember { player: PlayerId(id), mean: 25.0, uncertainty: 8.0, contests: 0, latency_ms: vec![20] };
             let (id, members) = (QueueTicketId(100 + id), vec![member]);
             mirror.insert(&WaitingTicket { id, queue: QueueId(1), enqueued_at: UnixMillis(0), regions: 1, members });
         }
@@ -204,6 +202,17 @@ mod tests {
         assert_eq!(decision.drafts.len(), 1);
         let fault = PluginFault::Deadline { deadline_ms_max: 400 };
         assert_eq!(tick.decide(&terms(), &Scripted(Err(fault.clone()))), Err(fault));
+    }
+
+    #[test]
+    fn a_round_trip_that_nobody_measured_counts_as_the_longest_accepted() {
+        let (mut mirror, slots) = world(1);
+        let member = WaitingMember { player: PlayerId(9), mean: 25.0, uncertainty: 8.0, contests: 0, latency_ms: vec![LATENCY_UNKNOWN] };
+        let (id, members) = (QueueTicketId(200), vec![member]);
+        mirror.insert(&WaitingTicket { id, queue: QueueId(1), enqueued_at: UnixMillis(0), regions: 1, members });
+        let mut tick = Tick::default();
+        tick.look(&terms(), &mut mirror, &slots, UnixMillis(5000));
+        assert_eq!(tick.pool.latency_ms, [20, 250]);
     }
 
     #[test]
