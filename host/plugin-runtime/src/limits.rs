@@ -79,7 +79,7 @@ impl Limits {
     pub fn of(role: Role) -> Self {
         match role {
             Role::Rating | Role::Rules => {
-                Self { fuel_max: 50_000_000, memory_bytes_max: 16 << 20, deadline_ms_max: 50, output_bytes_max: 1 << 20 }
+                Self { fuel_max: 50_000_000, memory_bytes_max: 16 << 20, deadline_ms_max: 1_000, output_bytes_max: 1 << 20 }
             }
             Role::Policy => Self { fuel_max: 20_000_000_000, memory_bytes_max: 512 << 20, deadline_ms_max: 400, output_bytes_max: 8 << 20 },
         }

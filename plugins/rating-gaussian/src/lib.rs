@@ -25,7 +25,7 @@ pub struct Parameters {
     pub mu: f64,
     /// Uncertainty about a player never seen.
     pub sigma: f64,
-    /// How far performances deviate from skill. A gap of 2 beta is a win four times in five, both skills known.
+    /// How far performances deviate from skill. A gap of 1.2 beta is a win four times in five, both skills known.
     pub beta: f64,
     /// How much a skill may drift from one contest to the next.
     pub tau: f64,
@@ -36,8 +36,10 @@ pub struct Parameters {
 }
 
 impl Default for Parameters {
+    /// The scale of the paper, but with a beta of 25/4 instead of 25/6: chance decides more of real contests than the paper assumed
+    /// (decision 0013).
     fn default() -> Self {
-        Parameters { mu: 25.0, sigma: 25.0 / 3.0, beta: 25.0 / 6.0, tau: 25.0 / 300.0, draw_probability: 0.1, participation: false }
+        Parameters { mu: 25.0, sigma: 25.0 / 3.0, beta: 25.0 / 4.0, tau: 25.0 / 300.0, draw_probability: 0.1, participation: false }
     }
 }
 

@@ -19,7 +19,7 @@ use ladder::score::Score;
 use ladder::time::UnixSeconds;
 use plugin_runtime::{RulesPlugin, Runtime};
 use serde_json::json;
-use store::{AcceptOptions, Accepted, Pending, RatingState, Store};
+use store::{AcceptOptions, Accepted, Pending, REPORTS_PER_STEP_MAX, RatingState, Store};
 
 use super::history::{BadLine, Line, Lines};
 use super::{new_queue, progress_bar};
@@ -50,7 +50,7 @@ pub(super) fn run(context: &Context<'_>, file: &Path, queue: Option<String>, cre
     let bar = progress_bar(context, lines_total, "contests");
     let started = Instant::now();
     let finished = import.read(file, &bar);
-    let drained = import.drain(0);
+    let drained = import.drain(0).and_then(|()| import.catch_up(&bar));
     bar.finish_and_clear();
     finished?;
     drained?;
@@ -126,6 +126,8 @@ struct Tally {
     held: u64,
     rejected: u64,
     waiting: u64,
+    /// Rated after a fault of the engine, so without a prediction.
+    late: u64,
     clamped: u64,
     bad: u64,
     bad_shown: Vec<String>,
@@ -254,6 +256,26 @@ impl Import {
         Ok(())
     }
 
+    /// A fault of the rating engine stops the ratings of its queue, not the import: what waits since then is rated now, in journal order. It
+    /// has no prediction of its own any more and is missing in the score.
+    fn catch_up(&mut self, bar: &ProgressBar) -> Result<(), Failure> {
+        if self.tally.waiting > 0 {
+            bar.set_length(self.tally.waiting);
+            bar.set_position(0);
+        }
+        while self.tally.waiting > 0 {
+            let Ok(step) = self.store.rate_waiting(self.queue, REPORTS_PER_STEP_MAX).wait()? else { return Ok(()) };
+            if step.rated.is_empty() {
+                return Ok(());
+            }
+            let rated = step.rated.len() as u64;
+            self.tally.waiting = self.tally.waiting.saturating_sub(rated);
+            self.tally.late += rated;
+            bar.inc(rated);
+        }
+        Ok(())
+    }
+
     fn count(&mut self, accepted: &Accepted, places: &[u16], scored: bool) {
         let tally = &mut self.tally;
         if accepted.repeated {
@@ -272,7 +294,7 @@ impl Import {
     }
 
     fn report(&self, context: &Context<'_>, file: &Path, elapsed: Duration) -> Result<Exit, Failure> {
-        let Tally { contests, accepted, repeated, held, rejected, waiting, clamped, bad, bad_shown, score } = &self.tally;
+        let Tally { contests, accepted, repeated, held, rejected, waiting, late, clamped, bad, bad_shown, score } = &self.tally;
         let value = json!({
             "file": file.display().to_string(),
             "queue": self.shape.queue,
@@ -282,6 +304,7 @@ impl Import {
             "held": held,
             "rejected": rejected,
             "waiting": waiting,
+            "rated_late": late,
             "clamped": clamped,
             "bad_lines": bad,
             "bad_lines_shown": bad_shown,
@@ -298,8 +321,14 @@ impl Import {
             self.shape.queue,
             elapsed.as_secs_f64()
         );
-        let counts =
-            [("before", *repeated), ("held", *held), ("rejected", *rejected), ("waiting to be rated", *waiting), ("clamped", *clamped)];
+        let counts = [
+            ("before", *repeated),
+            ("held", *held),
+            ("rejected", *rejected),
+            ("waiting to be rated", *waiting),
+            ("rated late", *late),
+            ("clamped", *clamped),
+        ];
         for (what, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
             shown.push_str(&format!("\n          {count} {what}"));
         }
