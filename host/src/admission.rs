@@ -499,7 +499,8 @@ mod tests {
         assert!(door.admit(Channel::S2s, HONEST, now, NEVER).is_ok());
     }
 
-    /// Goal: neither a botnet nor one customer's /48 makes the door's memory grow. Method: a million sources of each kind, one attempt each.
+    /// Goal: neither a botnet nor one customer's /48 makes the door's memory grow. Method: a million IPv4 addresses and every /64 of a /48, one
+    /// attempt each.
     #[test]
     fn a_million_sources_cost_bounded_memory_and_nobody_else() {
         let (door, now) = (door(), Instant::now());
@@ -509,10 +510,12 @@ mod tests {
             rates.max(state.penalties.len()).max(state.half_open.len())
         };
         let mut admitted = 0;
-        for number in 0..1_000_000u32 {
+        for number in 0..1_000_000 {
             let v4 = IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + number));
             drop(door.admit(Channel::S2s, v4, now, NEVER).unwrap());
-            let v6 = Ipv6Addr::from(0x2001_0db8_0001_u128 << 80 | u128::from(number) << 64);
+        }
+        for subnet in 0..=u16::MAX {
+            let v6 = Ipv6Addr::from(0x2001_0db8_0001_u128 << 80 | u128::from(subnet) << 64);
             admitted += u32::from(door.admit(Channel::Rdv, IpAddr::V6(v6), now, NEVER).is_ok());
         }
         assert!(tracked(&door) <= 65_536, "{}", tracked(&door));
