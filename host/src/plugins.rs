@@ -132,7 +132,8 @@ fn explain(config: &Config, queue: &QueueConfig, role: Role, error: &LoadError) 
     ConfigError::Invalid { problems }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+/// An error with everything behind it, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

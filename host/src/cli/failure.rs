@@ -7,6 +7,7 @@ use store::StoreError;
 
 use crate::config::ConfigError;
 use crate::keys::{AuthKeyError, IssueRefusal, KeyError, SecretFileError, SettleError};
+pub(super) use crate::plugins::chain;
 
 /// A command that failed.
 pub(super) enum Failure {
@@ -83,17 +84,6 @@ fn config_json(error: &ConfigError) -> serde_json::Value {
         }
     };
     serde_json::json!({ "error": { "kind": "configuration", "problem": error.to_string(), "problems": problems } })
-}
-
-/// An error with everything behind it, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 impl From<ConfigError> for Failure {

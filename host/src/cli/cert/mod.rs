@@ -214,3 +214,65 @@ fn revoke(context: &Context<'_>, id: &str, reason: String) -> Result<Exit, Failu
     context.terminal.answer(&answer, &value)?;
     Ok(Exit::Done)
 }
+
+#[cfg(test)]
+#[allow(clippy::expect_used)]
+mod tests {
+    use super::*;
+    use ladder::id::ServerId;
+    use store::{NewCertificate, NewKeyEpoch, Options};
+
+    const NOW: UnixMillis = UnixMillis(1_750_000_000_000);
+
+    fn certificate(server: [u8; 16], owner: &str) -> NewCertificate {
+        NewCertificate {
+            server: ServerId(server),
+            owner: owner.to_owned(),
+            scope: 15,
+            key_epoch: 1,
+            issued_at: NOW,
+            not_before: NOW,
+            not_after: UnixMillis(NOW.0 + 1_000),
+            node_public_key: [0; 32],
+            certificate: vec![1],
+            secret_commitment: [0; 32],
+            sealed_secret: vec![1],
+            pepper_id: 1,
+        }
+    }
+
+    fn store(folder: &std::path::Path) -> Store {
+        let store = Store::open(folder.join("ranked.db"), Options::default()).expect("a new database");
+        let key = NewKeyEpoch { key_epoch: 1, public_key: [1; 32] };
+        store.add_key_epoch(key, NOW).wait().expect("the store works").expect("a new key");
+        for (last, owner) in [(1, "eu-1"), (2, "eu-2")] {
+            let mut server = [0xab; 16];
+            server[15] = last;
+            store.record_certificate(certificate(server, owner)).wait().expect("the store works").expect("a new certificate");
+        }
+        store
+    }
+
+    #[test]
+    fn a_prefix_that_fits_two_certificates_lists_both() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(folder.path());
+        let shown = find(&store, "abab").expect_err("two fit").render();
+        assert!(shown.contains("2 ids begin with abab") && shown.contains("eu-1") && shown.contains("eu-2"), "{shown}");
+        let second = format!("{}02", "AB".repeat(15));
+        assert_eq!(find(&store, &second).ok().map(|found| found.issued.owner), Some("eu-2".to_owned()));
+        let longer = find(&store, &format!("{second}02")).expect_err("an id has 32 digits");
+        assert!(longer.render().contains("no certificate"), "{}", longer.render());
+    }
+
+    #[test]
+    fn the_state_follows_the_clock_at_its_edges() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let found = find(&store(folder.path()), &format!("{}01", "ab".repeat(15))).ok().expect("it is there");
+        for (at, expected) in
+            [(NOW.0 - 1, State::NotYet), (NOW.0, State::InForce), (NOW.0 + 999, State::InForce), (NOW.0 + 1_000, State::Expired)]
+        {
+            assert_eq!(State::of(&found, UnixMillis(at)), expected, "{at}");
+        }
+    }
+}
