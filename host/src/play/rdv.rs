@@ -167,7 +167,8 @@ mod tests {
     #[test]
     fn regions_become_a_mask_and_a_row_of_round_trips() {
         const UNKNOWN: u16 = LATENCY_UNKNOWN;
-        let table: [(&str, &[(&str, u32)], Result<(u64, Vec<u16>), &str>); 6] = [
+        type Row<'a> = (&'a str, &'a [(&'a str, u32)], Result<(u64, Vec<u16>), &'a str>);
+        let table: [Row<'_>; 6] = [
             ("none means all", &[], Ok((0b111, vec![UNKNOWN; 3]))),
             ("one", &[("us", 90)], Ok((0b010, vec![UNKNOWN, 90, UNKNOWN]))),
             ("two", &[("ap", 0), ("eu", 10_001)], Ok((0b101, vec![10_000, UNKNOWN, 0]))),

@@ -104,6 +104,9 @@ impl Board {
             let Some(known) = self.players.get_mut(&player) else { continue };
             if matches!(known.place, Place::Waiting { ticket: theirs, .. } if theirs == ticket) {
                 known.place = Place::Nowhere;
+            }
+            // Also if a tick found out before: whoever asked to leave gets an answer.
+            if matches!(known.place, Place::Nowhere) {
                 effects.push(Effect::to_player(player, not_queued(Some(because))));
                 self.forget_idle_player(player);
             }

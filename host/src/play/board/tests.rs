@@ -299,6 +299,15 @@ fn a_waiting_player_who_stays_away_leaves_the_queue() {
 }
 
 #[test]
+fn whoever_leaves_while_a_tick_goes_on_is_answered_all_the_same() {
+    let mut board = world();
+    board.drop_stale(0, QueueTicketId(101));
+    assert_eq!(board.whereabouts(PlayerId(1)), Whereabouts::Nowhere);
+    let told = board.left_queue(QueueTicketId(101), &[PlayerId(1)], &Reason::new("dequeued", "you left the queue"));
+    assert_eq!(statuses(&told), [(1, v1::QueueState::NotQueued, "dequeued".to_owned())]);
+}
+
+#[test]
 fn only_connected_usable_game_servers_of_the_queues_regions_offer_slots() {
     let mut board = world();
     let mut slots = Slots::default();

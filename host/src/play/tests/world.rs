@@ -23,17 +23,17 @@ use crate::play::board::tests::{START, beat, player_peer, server_peer};
 use crate::play::matchmaker::Matchmaker;
 use crate::play::{JoinKey, Outboxes, Play, PlayParts, PlayQueue};
 
-/// Everything that was sent, in order.
+/// Everything that was sent and not yet heard.
 #[derive(Default)]
-pub(super) struct Mailbox(Mutex<(Vec<(ServerId, ToGameServer)>, Vec<(PlayerId, ToPlayer)>)>);
+pub(super) struct Mailbox(Mutex<Heard>);
 
 impl Outboxes for Mailbox {
     fn send_to_server(&self, server: ServerId, message: &ToGameServer) -> bool {
-        self.0.lock().unwrap().0.push((server, message.clone()));
+        self.0.lock().unwrap().to_servers.push((server, message.clone()));
         true
     }
     fn send_to_player(&self, player: PlayerId, message: &ToPlayer) -> bool {
-        self.0.lock().unwrap().1.push((player, message.clone()));
+        self.0.lock().unwrap().to_players.push((player, message.clone()));
         true
     }
 }
@@ -166,8 +166,7 @@ impl World {
 
     /// Everything sent since the last call.
     pub(super) fn heard(&self) -> Heard {
-        let (to_servers, to_players) = std::mem::take(&mut *self.mailbox.0.lock().unwrap());
-        Heard { to_servers, to_players }
+        std::mem::take(&mut *self.mailbox.0.lock().unwrap())
     }
 
     /// Players 1 and 2 are matched on game server 1, which has not yet acknowledged. What was sent is still to be heard.
@@ -227,7 +226,8 @@ async fn start(
     Play::start(parts).await.unwrap()
 }
 
-/// What was sent.
+/// What was sent, in order.
+#[derive(Default)]
 pub(super) struct Heard {
     pub(super) to_servers: Vec<(ServerId, ToGameServer)>,
     pub(super) to_players: Vec<(PlayerId, ToPlayer)>,
