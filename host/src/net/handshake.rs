@@ -42,6 +42,12 @@ enum Proven {
     Player { login: LiveLogin, established: Established, successor: LoginTicketId },
 }
 
+/// A session that is about to run.
+enum Begun<S> {
+    GameServer(Box<Session<S, GameServer>>),
+    Player(Box<Session<S, Player>>),
+}
+
 /// Why there is no session. The peer sees silence, or a hint before M2.
 #[derive(Debug, thiserror::Error)]
 enum NoSession {
@@ -130,42 +136,47 @@ impl From<io::Error> for NoSession {
 
 impl<S: Sessions> Gate<S> {
     /// The life of one connection.
-    pub(super) async fn receive(self: Arc<Self>, channel: Channel, mut socket: TcpStream, address: IpAddr, permit: Permit) {
-        self.count_half_open(channel, 1);
+    pub(super) async fn receive(self: Arc<Self>, channel: Channel, socket: TcpStream, address: IpAddr, permit: Permit) {
         // Boxed, so that the memory of a handshake is not carried through the life of the session.
-        let shaken = Box::pin(async {
-            tokio::select! {
-                shaken = self.shake(channel, &mut socket) => shaken,
-                () = self.stop.cancelled() => Err(NoSession::Stopping),
-            }
-        })
-        .await;
+        match Box::pin(self.establish(channel, socket, address, permit)).await {
+            Some(Begun::GameServer(session)) => session.run().await,
+            Some(Begun::Player(session)) => session.run().await,
+            None => {}
+        }
+    }
+
+    async fn establish(self: Arc<Self>, channel: Channel, mut socket: TcpStream, address: IpAddr, permit: Permit) -> Option<Begun<S>> {
+        self.count_half_open(channel, 1);
+        let shaken = tokio::select! {
+            shaken = self.shake(channel, &mut socket) => shaken,
+            () = self.stop.cancelled() => Err(NoSession::Stopping),
+        };
         self.count_half_open(channel, -1);
         let proven = match shaken {
             Ok(proven) => proven,
             Err(why) => {
                 self.refuse(channel, socket, address, &why).await;
                 permit.fail(why.failure(), std::time::Instant::now());
-                return;
+                return None;
             }
         };
         self.count_handshake(channel, HandshakeResult::Established);
         let slot = permit.succeed();
-        match proven {
+        let begun = match proven {
             Proven::GameServer { in_force, established } => {
-                let arrival = self.arrival(&established, address);
+                let arrival = Self::arrival(&established, address);
                 drop(self.store.record_seen(in_force.server(), address.to_string(), self.clock.now()));
                 let opened = self.registry.open_server(in_force, arrival);
-                self.end_if_stopping();
-                Session::<_, GameServer>::new(self, socket, established, opened, slot, None).run().await;
+                Begun::GameServer(Session::new(Arc::clone(&self), socket, established, opened, slot, None))
             }
             Proven::Player { login, established, successor } => {
-                let arrival = self.arrival(&established, address);
+                let arrival = Self::arrival(&established, address);
                 let opened = self.registry.open_player(login, arrival);
-                self.end_if_stopping();
-                Session::<_, Player>::new(self, socket, established, opened, slot, Some(successor)).run().await;
+                Begun::Player(Session::new(Arc::clone(&self), socket, established, opened, slot, Some(successor)))
             }
-        }
+        };
+        self.end_if_stopping();
+        Some(begun)
     }
 
     /// A handshake may end at the very moment at which the others were told: its session hears it too.
@@ -175,7 +186,7 @@ impl<S: Sessions> Gate<S> {
         }
     }
 
-    fn arrival(&self, established: &Established, address: IpAddr) -> Arrival {
+    fn arrival(established: &Established, address: IpAddr) -> Arrival {
         let session = established.session();
         Arrival { session_id: session.session_id(), address, ends_at: session.params().expires_at }
     }

@@ -229,9 +229,9 @@ impl<S: Sessions, K: Kind> Session<S, K> {
         opened: Opened<K::Peer>,
         slot: SessionSlot,
         successor: Option<LoginTicketId>,
-    ) -> Self {
+    ) -> Box<Self> {
         let (session, sealer, opener) = established.split();
-        Self {
+        Box::new(Self {
             gate,
             socket,
             sealer: Some(sealer),
@@ -245,11 +245,11 @@ impl<S: Sessions, K: Kind> Session<S, K> {
             incoming: Incoming::new(),
             out: Vec::new(),
             kind: PhantomData,
-        }
+        })
     }
 
-    /// Lives until somebody ends it.
-    pub(super) async fn run(mut self) {
+    /// Lives until somebody ends it. Boxed, or the task would hold the session twice: before and after it was moved into this future.
+    pub(super) async fn run(mut self: Box<Self>) {
         self.log_opened();
         K::opened(&*self.gate.sessions, &self.peer).await;
         let end = match self.converse().await {
