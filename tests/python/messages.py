@@ -38,7 +38,7 @@ SCHEMAS = {
     "7 region string · 8 server_id bytes · 9 server_name string",
     "Refusal": "1 msg_type uint32 · 2 notice Notice · 3 retry_after_ms uint32",
     "MatchEnded": "1 match_id uint64 · 2 ending enum · 3 notice Notice · 4 place? uint32 · 5 visible_before? double · "
-    "6 visible_after? double · 7 requeued bool",
+    "6 visible_after? double",
     "KeepAliveAck": "1 received_at_ms uint64",
     "Notice": "1 code string · 2 detail string",
 }

@@ -150,10 +150,8 @@ impl BotPlayer {
                 ToPlayer::MatchEnded(ended) => {
                     let counter = if ended.ending == v1::MatchEnding::Rated as i32 { &self.tally.rated } else { &self.tally.unrated };
                     counter.fetch_add(1, Ordering::Relaxed);
-                    if !ended.requeued {
-                        sleep(self.plan.think_time).await;
-                        self.enqueue(&mut session, &mut turn).await?;
-                    }
+                    sleep(self.plan.think_time).await;
+                    self.enqueue(&mut session, &mut turn).await?;
                 }
                 _ => {}
             }

@@ -81,7 +81,7 @@ show_message! {
     Notice { code, detail }
     Assignment { match_id, queue, address, join_token, expires_at_ms, team, region, server_id, server_name }
     Refusal { msg_type, notice, retry_after_ms }
-    MatchEnded { match_id, ending, notice, place, visible_before, visible_after, requeued }
+    MatchEnded { match_id, ending, notice, place, visible_before, visible_after }
 }
 
 /// The message of the RDV record vector from the client.
@@ -220,7 +220,6 @@ pub fn messages() -> Vec<Value> {
             place: Some(0),
             visible_before: Some(12.5),
             visible_after: Some(13.75),
-            requeued: false,
         } => MatchEnded,
     ];
     let records = MsgType::ALL.iter().filter(|msg_type| msg_type.to_wire() >= 0x10);
