@@ -15,8 +15,8 @@ use super::problem::ConfigError;
 pub const QUEUES_MAX: usize = 256;
 /// Teams of one contest at most.
 pub const TEAMS_MAX: u16 = 256;
-/// Players of one contest at most.
-pub const PLAYERS_MAX: usize = 1_024;
+/// Players in one contest, at most: the allowlist of so many fits one frame with the longest names.
+pub const PLAYERS_MAX: usize = 256;
 /// Names in one list of a queue (statistics, maps, ..) at most.
 pub const NAMES_MAX: usize = 256;
 /// Bytes of one name at most.
