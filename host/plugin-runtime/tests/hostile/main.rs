@@ -70,7 +70,6 @@ fn each_hostile_behavior_is_a_named_fault_and_the_neighbors_do_not_notice() {
     let gaussian = PluginSpec::new("neighbor.rating", Role::Rating, PluginSource::builtin("gaussian").unwrap());
     let neighbor = runtime.load_rating(gaussian, &duel()).unwrap();
     let before = neighbor.rate(&[], &contest()).unwrap();
-    // 20 pages are far beyond what a result of 1 MiB may hold.
     let table: [(&str, Rater, &str); 17] = [
         ("infinite loop", Rater { rate: "(loop $l (br $l)) unreachable", ..Rater::default() }, "out-of-fuel"),
         ("trap", Rater { rate: "unreachable", ..Rater::default() }, "trap"),
@@ -142,7 +141,14 @@ fn each_hostile_behavior_is_a_named_fault_and_the_neighbors_do_not_notice() {
             Rater { rate: "(loop $l (call $log (i32.const 1) (i32.const 48) (i32.const 10)) (br $l)) unreachable", ..Rater::default() },
             "out-of-fuel",
         ),
-        ("declines", Rater { rate: "(i32.store8 (i32.const 384) (i32.const 1)) (global.get $ok_two)", ..Rater::default() }, "declined"),
+        (
+            "declines",
+            Rater {
+                rate: "(i32.store8 (i32.const 384) (i32.const 1)) (i32.store (i32.const 388) (i32.const 1)) (global.get $ok_two)",
+                ..Rater::default()
+            },
+            "declined",
+        ),
     ];
     for (name, rater, expected) in table {
         match runtime.load_rating(spec(rater.component()), &duel()) {
@@ -162,7 +168,7 @@ fn each_hostile_behavior_is_a_named_fault_and_the_neighbors_do_not_notice() {
 #[test]
 fn a_trap_carries_the_guests_last_words_escaped() {
     let runtime = Runtime::new().unwrap();
-    let rate = "(call $log (i32.const 3) (i32.const 48) (i32.const 28)) unreachable";
+    let rate = "(call $log (i32.const 3) (i32.const 48) (i32.const 27)) unreachable";
     let plugin = load(&runtime, &Rater { rate, ..Rater::default() });
     let fault = plugin.rate(&[], &contest()).unwrap_err();
     let PluginFault::Trap { detail } = fault else { panic!("{fault}") };
@@ -298,7 +304,7 @@ fn what_a_component_must_not_import_or_lacks_is_told_before_it_runs() {
 fn a_component_for_another_contract_is_told_which_and_what_to_do() {
     let runtime = Runtime::new().unwrap();
     let error = load_error(&runtime, guests::of_contract_version("2.0.0"));
-    let text = "was built for version 2.0.0 of ranked:plugin/lifecycle; this host offers 1.0.0: use a build of the plugin for that version";
+    let text = "was built for version 2.0.0 of ranked:plugin/log; this host offers 1.0.0: use a build of the plugin for that version";
     assert!(error.to_string().contains(text), "{error}");
 }
 
