@@ -145,10 +145,10 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if self.temporary {
-            if let Err(error) = std::fs::remove_dir_all(&self.path) {
-                tracing::warn!(folder = %self.path.display(), %error, "the demo's folder stays behind");
-            }
+        if self.temporary
+            && let Err(error) = std::fs::remove_dir_all(&self.path)
+        {
+            tracing::warn!(folder = %self.path.display(), %error, "the demo's folder stays behind");
         }
     }
 }
