@@ -48,7 +48,10 @@ fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
         Some("serve") => host::cli::main(),
         Some(MEASURE) => {
-            tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(measure());
+            let folder = tempfile::tempdir().unwrap();
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+            let certificates = runtime.block_on(make_community(folder.path()));
+            runtime.block_on(measure(folder.path(), certificates));
             ExitCode::SUCCESS
         }
         _ => {
@@ -59,12 +62,10 @@ fn main() -> ExitCode {
     }
 }
 
-async fn measure() {
-    let folder = tempfile::tempdir().unwrap();
-    let certificates = make_community(folder.path());
-    let pepper = PepperFile::parse(&std::fs::read_to_string(folder.path().join("pepper.key")).unwrap()).unwrap();
-    let trust = Arc::new(Community::load(&folder.path().join("community.toml")).unwrap().trust);
-    let host = Host::start(&folder.path().join(HOST_FILE));
+async fn measure(folder: &Path, certificates: Vec<CertificateFile>) {
+    let pepper = PepperFile::parse(&std::fs::read_to_string(folder.join("pepper.key")).unwrap()).unwrap();
+    let trust = Arc::new(Community::load(&folder.join("community.toml")).unwrap().trust);
+    let host = Host::start(&folder.join(HOST_FILE));
     let before = host.memory();
     println!("{SESSIONS} sessions from {SOURCES} addresses; the host knows as many certificates before the first one connects");
     println!("| what | resident | of it anonymous | resident per session |");
@@ -102,14 +103,15 @@ async fn measure() {
 }
 
 /// What `ranked init` makes, and a certificate for each game server.
-fn make_community(folder: &Path) -> Vec<CertificateFile> {
+async fn make_community(folder: &Path) -> Vec<CertificateFile> {
     std::fs::write(folder.join(HOST_FILE), RANKED_TOML).unwrap();
     std::fs::write(folder.join(PLUGINS_FILE), plugins_toml()).unwrap();
     let config = Config::new(HostConfig::default(), Vec::new(), folder.to_owned());
     let now = Clock::system().now();
-    let keyring = Keyring::create(KeyPaths::of(&config), &config.host.public, 7 * DAY, now).unwrap();
+    let mut keyring = Keyring::create(KeyPaths::of(&config), &config.host.public, 7 * DAY, now).unwrap();
     std::fs::create_dir_all(config.database_path().parent().unwrap()).unwrap();
     let store = Store::open(config.database_path(), Options::default()).unwrap();
+    keyring.settle(&store, 7 * DAY, now).await.unwrap();
     let issue = |number: usize| {
         let owner = format!("eu-{number}.example");
         keyring.issue(IssueOrder { server: None, owner, scope: Scope::ALL, life: DAY, node_key: None }, now).unwrap()
@@ -117,7 +119,7 @@ fn make_community(folder: &Path) -> Vec<CertificateFile> {
     let issued: Vec<_> = (0..SESSIONS).map(issue).collect();
     let recorded: Vec<_> = issued.iter().map(|issued| store.record_certificate(issued.record.clone())).collect();
     for recorded in recorded {
-        recorded.wait().unwrap().unwrap();
+        recorded.await.unwrap().unwrap();
     }
     issued.into_iter().map(|issued| issued.file).collect()
 }
@@ -137,7 +139,8 @@ impl Host {
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines().map(Result::unwrap);
         let address = |line: String| line.trim_start().strip_prefix("s2s ")?.split_whitespace().next()?.parse().ok();
         let s2s = lines.find_map(address).expect("the host says where it listens");
-        std::thread::spawn(move || lines.for_each(|line| println!("host: {line}")));
+        // The rest of the summary is indented; a line of the log is not.
+        std::thread::spawn(move || lines.filter(|line| !line.starts_with(' ')).for_each(|line| println!("host: {line}")));
         Self { process, s2s }
     }
 
