@@ -1,1 +1,7 @@
-//! Placeholder.
+//! What the end-to-end tests and benchmarks share.
+
+pub mod by_hand;
+pub mod logs;
+pub mod raw;
+pub mod traces;
+pub mod world;
