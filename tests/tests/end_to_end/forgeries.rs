@@ -9,7 +9,8 @@ use protocol::frame::{CLOCK_SKEW_MS_MAX, HEADER_LEN};
 use protocol::handshake::client::Credential;
 use protocol::message::{MsgType, ToGameServer, v1};
 use protocol::reaction::CloseCode;
-use tests::raw::{Heard, RawPeer};
+use protocol::record::KEY_UPDATES_MAX;
+use tests::raw::{Heard, RawPeer, read_frame};
 use tests::world::{OWNERS, Plan, World, eventually, report};
 
 fn beat() -> v1::Heartbeat {
@@ -143,6 +144,44 @@ async fn an_authentic_record_that_is_no_message_ends_the_session() {
     let mut peer = connect(&world, &world.keys(OWNERS[0])).await;
     let mut frame = Vec::new();
     peer.sealer.seal(MsgType::Heartbeat, &[0xff; 40], world.clock().now(), &mut frame).unwrap();
+    peer.send(&frame).await.unwrap();
+    assert_eq!(peer.end().await.unwrap(), Some(CloseCode::Protocol));
+}
+
+/// Goal: the host's own words cannot be turned against it. Method: send back the record that it just sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reflected_frame_ends_the_session() {
+    let world = World::start().await;
+    let mut peer = connect(&world, &world.keys(OWNERS[0])).await;
+    peer.say(&beat()).await.unwrap();
+    let mut own_words = read_frame(&mut peer.stream).await.unwrap();
+    peer.send(&own_words).await.unwrap();
+    assert_eq!(peer.hear().await.unwrap(), Heard::End, "as it is");
+
+    let mut peer = connect(&world, &world.keys(OWNERS[0])).await;
+    // Under a type that this direction carries, with the next sequence number: the keys of the directions differ.
+    own_words[48] = MsgType::Heartbeat.to_wire();
+    own_words[40..48].copy_from_slice(&1_u64.to_be_bytes());
+    peer.send(&own_words).await.unwrap();
+    assert_eq!(peer.hear().await.unwrap(), Heard::End, "dressed up");
+}
+
+/// Goal: keys change without a word getting lost, and nobody makes the host work by changing them. Method: key updates with requests between
+/// heartbeats, until there is one too many within a minute.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_goes_on_after_a_key_update_and_ends_after_too_many() {
+    let world = World::start().await;
+    let mut peer = connect(&world, &world.keys(OWNERS[0])).await;
+    for _ in 0..KEY_UPDATES_MAX {
+        let mut frames = Vec::new();
+        peer.sealer.key_update(true, world.clock().now(), &mut frames);
+        frames.extend(peer.seal(&beat()));
+        peer.send(&frames).await.unwrap();
+        assert_eq!(peer.hear().await.unwrap(), Heard::KeyUpdate, "the host's own direction");
+        peer.until(MsgType::HeartbeatAck).await.unwrap();
+    }
+    let mut frame = Vec::new();
+    peer.sealer.key_update(false, world.clock().now(), &mut frame);
     peer.send(&frame).await.unwrap();
     assert_eq!(peer.end().await.unwrap(), Some(CloseCode::Protocol));
 }

@@ -1,5 +1,6 @@
 //! From the queue into a match and out of it: what players and game servers are told, and in which order.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use client::http::Account;
@@ -32,8 +33,10 @@ async fn players_learn_the_address_only_after_the_allowlist_is_acknowledged() {
         }
     }
     server.client.acknowledge(MatchId(allow.match_id), None).await.unwrap();
+    let mut join_tokens = BTreeSet::new();
     for player in &mut players {
         let assignment = player.assignment().await;
+        assert!(join_tokens.insert(assignment.join_token.clone()), "a join token is for one player");
         let allowed = allow.players.iter().find(|allowed| allowed.player_id == player.id.0).unwrap();
         assert_eq!(allowed.join_token_sha256, Sha256::digest(&assignment.join_token).as_slice());
         assert_eq!((assignment.match_id, assignment.team, assignment.address.as_str()), (allow.match_id, allowed.team, "127.0.0.1:7800"));
@@ -196,6 +199,26 @@ fn gone(event: &client::game_server::Event) -> Option<()> {
         }
         _ => None,
     }
+}
+
+/// Goal: a restart of the host costs nobody the place in the queue. Method: restart it with one player waiting; a second one comes, and both
+/// are matched without the first one asking again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiting_player_keeps_the_place_over_a_restart_of_the_host() {
+    let world = World::start().await;
+    let mut ada = world.player("ada").await.connect().await;
+    ada.enqueue(DUEL).await;
+    let before = ada.status(v1::QueueState::Waiting).await.waited_ms;
+    drop(ada);
+    let world = world.restart(None).await;
+    let account = Account::login(&world.http(), "ada", PASSWORD).await.unwrap();
+    let mut ada = Player::new(account).await.connect().await;
+    assert!(ada.status(v1::QueueState::Waiting).await.waited_ms > before);
+    let mut bob = world.player("bob").await.connect().await;
+    bob.enqueue(DUEL).await;
+    let mut server = world.game_server(OWNERS[0]).await;
+    server.admit().await;
+    assert_eq!(ada.assignment().await.match_id, bob.assignment().await.match_id);
 }
 
 /// Goal: what the host counts is what happened. Method: a duel from start to end, then the metrics page.

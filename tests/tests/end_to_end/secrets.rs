@@ -3,6 +3,7 @@
 use client::http::Account;
 use protocol::envelope::{CertificateFile, PepperFile};
 use protocol::handshake::client::Credential;
+use protocol::message::v1;
 use protocol::secret::AuthKey;
 use tests::logs::Logs;
 use tests::raw::RawPeer;
@@ -85,6 +86,27 @@ async fn database_and_logs_hold_no_ticket_password_or_auth_key() {
     for line in ["session-opened", OWNERS[0], "login-ticket-reused"] {
         assert!(lines.contains(line), "{line} was not logged");
     }
+}
+
+/// Goal: a game server cannot forge the operator's log. Method: entries with line breaks, terminal escapes and great length; each stands
+/// escaped on the one line of the host that names its sender.
+#[tokio::test(flavor = "multi_thread")]
+async fn log_entries_of_a_game_server_are_escaped_and_bounded() {
+    let logs = Logs::capture();
+    let world = World::start().await;
+    let mut server = world.game_server(OWNERS[0]).await;
+    let entry = |message: String| v1::LogEntry { level: v1::LogLevel::Warn.into(), at_ms: 0, message };
+    let forged = "mischief-4711\n2026-01-01T00:00:00Z INFO audit: all is well\x1b[2J\u{202e}";
+    let long = format!("verbose-4711 {}", "x".repeat(50_000));
+    server.client.log(vec![entry(forged.to_owned()), entry(long)]).await.unwrap();
+    server.still_there().await;
+    let bytes = logs.bytes();
+    let text = String::from_utf8_lossy(&bytes);
+    let line_of = |mark: &str| text.lines().find(|line| line.contains(mark)).unwrap_or_else(|| panic!("{mark} was not logged"));
+    let line = line_of("mischief-4711");
+    assert!(line.contains("all is well"), "still one line: {line}");
+    assert!(!line.contains(['\x1b', '\u{202e}']), "{line:?}");
+    assert!(line_of("verbose-4711").len() < 4_096);
 }
 
 /// Logs in without the reference client, which does not show its access token; returns the token's bytes.
