@@ -119,13 +119,11 @@ impl World {
 
     /// Stops the host in good order and starts it again on the same files, with another `plugins.toml` if one is given.
     pub async fn restart(self, plugins: Option<String>) -> Self {
-        let Self { mut plan, folder, running } = self;
-        running.shutdown().await;
-        plan.plugins = plugins.unwrap_or(plan.plugins);
-        let config = config(&plan, folder.path());
-        let keyring = Keyring::load(KeyPaths::of(&config)).expect("the keys are there");
-        let running = serve::start_at(config, keyring, plan.clock.clone()).await.expect("the host starts again");
-        Self { plan, folder, running }
+        let mut stopped = self.stop().await;
+        if let Some(plugins) = plugins {
+            stopped.plan.plugins = plugins;
+        }
+        stopped.start().await
     }
 
     /// Stops the host and keeps its files: nobody answers until [`Stopped::start`].
