@@ -33,6 +33,7 @@ use plugin_runtime::{PluginSource, PluginSpec, Role, Runtime};
 use protocol::certificate::Scope;
 use protocol::id::SessionId;
 use protocol::message::{ToGameServer, ToPlayer, v1};
+use rusqlite::Connection;
 use store::{AcceptOptions, Member, NewQueueTicket, Options, Store};
 
 const TICKETS: usize = 10_000;
@@ -52,6 +53,7 @@ fn main() {
     let folder = tempfile::tempdir().unwrap();
     let prepared = folder.path().join("prepared.db");
     prepare(&prepared);
+    checkpoint(&prepared);
     let plugins = Plugins::load();
     // Blocking threads stay, so that none takes its count of CPU time with it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().thread_keep_alive(Duration::from_secs(600)).build().unwrap();
@@ -112,6 +114,7 @@ async fn whole_ticks(folder: &Path, prepared: &Path, plugins: &Plugins) {
         let store = Store::open(&path, Options::default()).unwrap();
         let play = start(&store, plugins).await;
         let mut matchmaker = play.matchmaker(0);
+        assert_eq!(store.load_waiting(store.ensure_queue("team").await.unwrap()).await.unwrap().len(), TICKETS);
         let (before, began) = (Cpu::now(), Instant::now());
         play.run_tick(&mut matchmaker).await;
         let (after, wall) = (Cpu::now(), began.elapsed());
@@ -221,6 +224,12 @@ fn prepare(path: &Path) {
         let waiting: Vec<_> = players.iter().enumerate().map(enqueue).collect();
         waiting.into_iter().for_each(|waiting| drop(waiting.wait().unwrap().unwrap()));
     }
+}
+
+/// Everything stands in the main file, so that a copy of it is a copy of the database: the store's readers close last, and cannot.
+fn checkpoint(path: &Path) {
+    let connection = Connection::open(path).unwrap();
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
 }
 
 /// One contest of the past; its number is what [`Spread`] draws ratings from.
