@@ -17,6 +17,10 @@ const MAGNITUDE_MAX: f64 = 1e9;
 /// Smallest uncertainty and noise that the engine works with.
 const DEVIATION_MIN: f64 = 1e-9;
 
+/// Smallest share of a contest that counts for a player who took part at all. Of two teams that were hardly there, the draw margin
+/// is all that is seen: without a floor the winner would gain in proportion to 1/presence.
+const PRESENCE_MIN: f64 = 0.1;
+
 /// Parameters of the engine; all on the scale of `mu`.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -31,7 +35,7 @@ pub struct Parameters {
     pub tau: f64,
     /// Share of draws between equals, 0 to 0.99.
     pub draw_probability: f64,
-    /// Whether a player who was present for part of a contest counts for that part only.
+    /// Whether a player who was present for part of a contest counts for that part only: for a tenth at least, for nothing if never present.
     pub participation: bool,
 }
 
@@ -159,7 +163,11 @@ impl Gaussian {
     }
 
     fn weight(&self, presence: f64) -> f64 {
-        if self.parameters.participation { presence } else { 1.0 }
+        match self.parameters.participation {
+            true if presence > 0.0 => presence.max(PRESENCE_MIN),
+            true => 0.0,
+            false => 1.0,
+        }
     }
 }
 

@@ -111,6 +111,29 @@ fn presence_counts_only_where_the_operator_wants_it() {
 }
 
 #[test]
+fn no_presence_however_short_multiplies_a_gain() {
+    // By the default game at most threefold; by any at most by as much as the floor of a tenth allows.
+    for (draw_probability, times_max) in [(0.0, 3.0), (0.1, 3.0), (0.5, 10.0), (0.99, 10.0)] {
+        let engine = engine(Parameters { participation: true, draw_probability, ..Parameters::default() });
+        for uncertainty in [0.5, 1.0, 3.0, 25.0 / 3.0] {
+            for teams in 2..=3 {
+                let team = [(25.0, uncertainty)];
+                let mut contest = contest(&vec![&team[..]; teams], &[0, 1, 2][..teams]);
+                let full = rated(&engine, &contest)[0].mean - 25.0;
+                let short = (1..=1_000).map(|step| f64::from(step) / 1_000.0).chain((1..=320).map(|power| 10_f64.powi(-power)));
+                for presence in short {
+                    for entrant in &mut contest.line_up.entrants {
+                        entrant.presence = presence;
+                    }
+                    let gain = rated(&engine, &contest)[0].mean - 25.0;
+                    assert!(gain.is_finite() && gain.abs() <= times_max * full, "{gain} at presence {presence}, {full} at presence 1");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_season_keeps_all_or_nothing_or_a_share() {
     let engine = engine(Parameters::default());
     let known = Rating::new(40.0, 1.5);
