@@ -82,6 +82,9 @@ pub enum ReportRefusal {
     /// The match is another game server's.
     #[error("the match is not on this game server")]
     ForeignMatch,
+    /// The game server's certificate was revoked or ran out, or its signing key was retired.
+    #[error("the certificate of the game server is not in force")]
+    CertificateDead,
     /// The match was reported before, under another report id.
     #[error("the match was already reported")]
     AlreadyReported,
@@ -112,6 +115,7 @@ impl ReportRefusal {
         match self {
             Self::UnknownMatch => "unknown-match",
             Self::ForeignMatch => "foreign-match",
+            Self::CertificateDead => "certificate-dead",
             Self::AlreadyReported => "already-reported",
             Self::WrongState { .. } => "wrong-state",
             Self::WrongRoster { .. } => "wrong-roster",

@@ -6,9 +6,10 @@
 //! [`ladder::matches::AdmittedMatch`] has.
 
 use ladder::id::{MatchId, PlayerId};
-use ladder::matches::PendingMatch;
+use ladder::matches::{AdmittedMatch, PendingMatch};
 use ladder::reason::{Reason, code};
 use protocol::message::v1;
+use store::AdmitRefusal;
 
 use super::Play;
 use super::board::{AckIgnored, Phase, Relocation};
@@ -32,6 +33,13 @@ impl Play {
                 self.deliver(effects);
                 Ok(())
             }
+            Ok(Err(refusal @ AdmitRefusal::CertificateDead { .. })) => {
+                // Nobody is told where to connect: the match goes to another game server.
+                tracing::warn!(%match_id, error = %refusal, "an acknowledged match was not admitted");
+                self.board().put_back(match_id, Phase::Pending(still_pending(&admitted)), now);
+                self.move_match(match_id, &Reason::new(code::CERTIFICATE_DEAD, "the game server's certificate is not in force")).await;
+                Err(Ignored { reason: code::CERTIFICATE_DEAD })
+            }
             Ok(Err(refusal)) => {
                 // The store knows better than the board: the match is over.
                 tracing::warn!(%match_id, error = %refusal, "an acknowledged match was not admitted");
@@ -40,9 +48,7 @@ impl Play {
             }
             Err(error) => {
                 tracing::error!(%match_id, error = %error, "an acknowledgement was not stored");
-                let PendingMatch { match_id, queue, server, roster } = admitted.details();
-                let pending = PendingMatch { match_id: *match_id, queue: *queue, server: *server, roster: roster.clone() };
-                self.board().put_back(pending.match_id, Phase::Pending(pending), now);
+                self.board().put_back(match_id, Phase::Pending(still_pending(&admitted)), now);
                 Ok(())
             }
         }
@@ -136,6 +142,12 @@ impl Play {
             self.metrics.matches_ended.get_or_create(&MatchEndLabels { queue: queue.name().to_owned(), end }).inc();
         }
     }
+}
+
+/// A match whose acknowledgement was not stored is as it was before.
+fn still_pending(admitted: &AdmittedMatch) -> PendingMatch {
+    let PendingMatch { match_id, queue, server, roster } = admitted.details();
+    PendingMatch { match_id: *match_id, queue: *queue, server: *server, roster: roster.clone() }
 }
 
 fn ignored(why: AckIgnored) -> Ignored {

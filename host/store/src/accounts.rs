@@ -167,7 +167,7 @@ impl Store {
     /// The account with this name, without regard to ASCII case.
     pub fn find_account(&self, name: impl Into<String>) -> Pending<Option<Account>> {
         let name = name.into();
-        self.read(move |connection| {
+        self.read_public(move |connection| {
             let mut statement = connection.prepare_cached(&format!("{ACCOUNT} WHERE name = ?1"))?;
             Ok(statement.query_row([name], account).optional()?)
         })
@@ -209,7 +209,7 @@ impl Store {
 
     /// The login that this access token opened, if it is in force at `now`.
     pub fn find_login(&self, access_token_hash: [u8; 32], now: UnixMillis) -> Pending<Option<Login>> {
-        self.read(move |connection| {
+        self.read_public(move |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT login_id, player, name, expires_at FROM logins JOIN players USING (player)
                  WHERE access_token_hash = ?1 AND ended_at IS NULL AND expires_at > ?2",

@@ -266,6 +266,13 @@ fn write_certificate(connection: &Connection, new: &NewCertificate) -> Result<()
     Ok(())
 }
 
+/// Whether the game server's word counts no more: its certificate was withdrawn, or ran out before `now`.
+pub(crate) fn is_dead(connection: &Connection, server: ServerId, now: UnixMillis) -> Result<bool, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT not_after <= ?2 FROM certificates WHERE server = ?1")?;
+    let expired = statement.query_row(params![server.0, column::sql_time(now)], |row| row.get(0)).optional()?.unwrap_or(false);
+    Ok(expired || is_withdrawn(connection, server)?)
+}
+
 /// Whether the game server must get no matches: its certificate was revoked, or its signing key retired. One without a certificate is the
 /// session layer's business.
 pub(crate) fn is_withdrawn(connection: &Connection, server: ServerId) -> Result<bool, StoreError> {

@@ -250,7 +250,7 @@ impl Store {
     /// Replays the journal of a queue in memory and compares it with what the active generation stores. Occupies one reader for as long as
     /// the replay takes.
     pub fn compare_with_replay(&self, queue: QueueId, engine: Arc<dyn RatingEngine>) -> Pending<Result<ReplayComparison, InstallRefusal>> {
-        self.read(move |connection| compare(connection, queue, engine.as_ref()))
+        self.read_public(move |connection| compare(connection, queue, engine.as_ref()))
     }
 }
 

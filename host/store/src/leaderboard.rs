@@ -109,7 +109,7 @@ const ROW: &str = "r.player, p.name, r.visible, r.mean, r.uncertainty, r.contest
 impl Store {
     /// One page of a leaderboard, best first; at most [`LEADERBOARD_ROWS_MAX`] rows.
     pub fn leaderboard(&self, queue: QueueId, offset: u64, limit: u32) -> Pending<Vec<LeaderboardRow>> {
-        self.read(move |connection| {
+        self.read_public(move |connection| {
             let mut statement = connection.prepare_cached(&format!(
                 "SELECT {ROW} FROM generations g JOIN ratings r USING (generation) JOIN players p ON p.player = r.player
                  WHERE g.queue = ?1 AND g.state = 2 ORDER BY r.visible DESC, r.player LIMIT ?2 OFFSET ?3"
@@ -127,7 +127,7 @@ impl Store {
 
     /// Players on a leaderboard.
     pub fn leaderboard_len(&self, queue: QueueId) -> Pending<u64> {
-        self.read(move |connection| {
+        self.read_public(move |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT count(*) FROM generations g JOIN ratings r USING (generation) WHERE g.queue = ?1 AND g.state = 2",
             )?;
@@ -137,7 +137,7 @@ impl Store {
 
     /// A player in public, with every queue's standing and rank.
     pub fn profile(&self, player: PlayerId) -> Pending<Option<Profile>> {
-        self.read(move |connection| {
+        self.read_public(move |connection| {
             let mut statement = connection.prepare_cached("SELECT name, registered_at FROM players WHERE player = ?1")?;
             let known = statement.query_row([column::sql(player.0)], |row| Ok((row.get(0)?, column::time(row, 1)?))).optional()?;
             let Some((name, registered_at)) = known else { return Ok(None) };
@@ -147,7 +147,7 @@ impl Store {
 
     /// A player's rated contests in one queue, newest first, older than `before`; at most [`HISTORY_ROWS_MAX`] rows.
     pub fn history(&self, player: PlayerId, queue: QueueId, before: Option<JournalSeq>, limit: u32) -> Pending<Vec<HistoryRow>> {
-        self.read(move |connection| {
+        self.read_public(move |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT c.seq, match_id, at_s, place, mean_before, uncertainty_before, visible_before, mean, uncertainty, visible
                  FROM generations g JOIN rating_changes c USING (generation)

@@ -94,8 +94,10 @@ pub struct Store(Arc<Opened>);
 
 struct Opened {
     path: PathBuf,
-    writer: writer::Writer,
+    // Dropped in this order: the last connection to go folds the write-ahead log into the file, and only one that writes can.
     readers: reader::Readers,
+    public_readers: reader::Readers,
+    writer: writer::Writer,
     engines: Arc<generations::Engines>,
     lock: open::FileLock,
 }
@@ -115,10 +117,11 @@ impl Store {
         }
         let spawned = |source| StoreError::file(path, source);
         let writer = writer::Writer::start(connection, options.commit_observer).map_err(spawned)?;
-        let connections = (0..READERS).map(|_| open::read_connection(path, options.busy_timeout)).collect::<Result<_, _>>()?;
-        let readers = reader::Readers::start(connections).map_err(spawned)?;
+        let connections = || (0..READERS).map(|_| open::read_connection(path, options.busy_timeout)).collect::<Result<_, _>>();
+        let readers = reader::Readers::start(connections()?).map_err(spawned)?;
+        let public_readers = reader::Readers::start(connections()?).map_err(spawned)?;
         let (path, engines) = (path.to_owned(), Arc::default());
-        Ok(Self(Arc::new(Opened { path, writer, readers, engines, lock })))
+        Ok(Self(Arc::new(Opened { path, writer, readers, public_readers, engines, lock })))
     }
 
     /// The file.
@@ -143,12 +146,22 @@ impl Store {
         self.0.writer.submit(body)
     }
 
+    /// A read that the host's own work waits for: revocations, matches, reports. Never one that a stranger can ask for.
     pub(crate) fn read<T, F>(&self, body: F) -> Pending<T>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
         self.0.readers.submit(body)
+    }
+
+    /// A read for pages and statistics, which anybody may ask for, or one that takes long. It waits in a line of its own.
+    pub(crate) fn read_public<T, F>(&self, body: F) -> Pending<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.0.public_readers.submit(body)
     }
 }
 

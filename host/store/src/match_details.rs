@@ -88,7 +88,7 @@ pub struct MatchReportDetails {
 impl Store {
     /// Everything known about one match.
     pub fn match_details(&self, match_id: MatchId) -> Pending<Option<MatchDetails>> {
-        self.read(move |connection| {
+        self.read_public(move |connection| {
             let Some(mut details) = find_match(connection, match_id)? else { return Ok(None) };
             if let Some(MatchReportDetails { rating: RatingState::Rated(changes), .. }) = &details.report {
                 for seat in details.teams.iter_mut().flatten() {

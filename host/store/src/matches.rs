@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::error::StoreError;
 use crate::queue_tickets::{WaitingTicket, load_bound};
-use crate::{Pending, Store, column};
+use crate::{Pending, Store, certificates, column};
 
 /// A match whose players are bound to it.
 #[derive(Debug, PartialEq)]
@@ -52,6 +52,12 @@ pub enum AdmitRefusal {
         /// Which.
         match_id: MatchId,
         /// Where it is now.
+        server: ServerId,
+    },
+    /// The game server's certificate was withdrawn or ran out: the match, still pending, belongs on another one.
+    #[error("the certificate of game server {server} is not in force")]
+    CertificateDead {
+        /// Whose.
         server: ServerId,
     },
     /// The match is not pending any more.
@@ -136,6 +142,9 @@ impl Store {
                 MatchState::Pending => {}
                 MatchState::Admitted | MatchState::Live => return Ok(Ok(())),
                 state => return Ok(Err(AdmitRefusal::WrongState { match_id, state })),
+            }
+            if certificates::is_dead(connection, server, now)? {
+                return Ok(Err(AdmitRefusal::CertificateDead { server }));
             }
             let mut statement = connection.prepare_cached("UPDATE matches SET state = ?2, admitted_at = ?3 WHERE match_id = ?1")?;
             statement.execute(params![column::sql(match_id.0), MatchState::Admitted as u8, column::sql_time(now)])?;

@@ -126,7 +126,7 @@ impl Store {
 
     /// Every queue with its name, in the order they were made.
     pub fn list_queues(&self) -> Pending<Vec<(QueueId, String)>> {
-        self.read(|connection| {
+        self.read_public(|connection| {
             let mut statement = connection.prepare_cached("SELECT queue, name FROM queues ORDER BY queue")?;
             let queues = statement.query_map([], |row| Ok((QueueId(column::number(row, 0)?), row.get(1)?)))?;
             Ok(queues.collect::<Result<_, _>>()?)
@@ -179,7 +179,7 @@ impl Store {
 
     /// Queue tickets that wait in a queue.
     pub fn waiting_count(&self, queue: QueueId) -> Pending<u64> {
-        self.read(move |connection| {
+        self.read_public(move |connection| {
             let mut statement = connection.prepare_cached("SELECT count(*) FROM queue_tickets WHERE queue = ?1 AND match_id IS NULL")?;
             Ok(statement.query_row([column::sql(queue.0)], |row| column::number(row, 0))?)
         })

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use crate::error::StoreError;
 use crate::generations::{self, Engines};
 use crate::rating::{RatingChange, Unrated};
-use crate::{Pending, Store, column, journal, matches};
+use crate::{Pending, Store, certificates, column, journal, matches};
 
 /// How to accept a report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,8 +69,9 @@ pub struct StoredAck {
 impl Store {
     /// Accepts a report for good: appends it to the journal, rates it and ends its match, in one transaction.
     ///
-    /// Everything is looked at again in that transaction: the match must be this game server's, admitted or live, and unreported. The same
-    /// report again is answered with the same acknowledgement. When the engine faults the report is accepted all the same and waits.
+    /// Everything is looked at again in that transaction: the game server's certificate must be in force, the match must be its own,
+    /// admitted or live, and unreported. The same report again is answered with the same acknowledgement. When the engine faults the report
+    /// is accepted all the same and waits.
     pub fn accept_report(
         &self,
         report: AcceptedReport,
@@ -128,7 +129,7 @@ fn accept(
         return repeat(connection, seq, stored, facts);
     }
     if let Source::Server(server) = facts.provenance.source
-        && let Err(refusal) = check_match(connection, facts, server)?
+        && let Err(refusal) = check_match(connection, facts, server, now)?
     {
         return Ok(Err(refusal));
     }
@@ -171,7 +172,16 @@ fn repeat(
     Ok(Ok(Accepted { seq, disposition, reasons, rating, predicted: None, repeated: true }))
 }
 
-fn check_match(connection: &Connection, facts: &ReportFacts, server: ServerId) -> Result<Result<(), ReportRefusal>, StoreError> {
+fn check_match(
+    connection: &Connection,
+    facts: &ReportFacts,
+    server: ServerId,
+    now: UnixMillis,
+) -> Result<Result<(), ReportRefusal>, StoreError> {
+    // Asked here and not only of the session: another process revokes, and the host ends the session a moment later.
+    if certificates::is_dead(connection, server, now)? {
+        return Ok(Err(ReportRefusal::CertificateDead));
+    }
     let found = match facts.match_id {
         Some(match_id) => matches::find_head(connection, match_id)?,
         None => None,

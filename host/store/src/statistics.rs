@@ -50,12 +50,12 @@ pub struct Statistics {
 impl Store {
     /// Counts active matches by state.
     pub fn match_counts(&self) -> Pending<MatchCounts> {
-        self.read(count_matches)
+        self.read_public(count_matches)
     }
 
     /// Counts everything. Reads the whole backlog of a queue whose reports wait.
     pub fn statistics(&self) -> Pending<Statistics> {
-        self.read(|connection| {
+        self.read_public(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT (SELECT coalesce(max(player), 0) FROM players), (SELECT coalesce(max(seq), 0) FROM journal),
                         (SELECT recorded_at FROM journal ORDER BY seq DESC LIMIT 1)",

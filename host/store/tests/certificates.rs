@@ -5,9 +5,10 @@ mod world;
 
 use ladder::id::ServerId;
 use ladder::reason::Reason;
+use ladder::report::{AcceptedReport, ReportRefusal};
 use ladder::time::UnixMillis;
-use store::{CertificateRefusal, KeyEpochState, NewCertificate, NewKeyEpoch, OpenRefusal, RenewRefusal};
-use world::{NOW, OTHER_SERVER, SERVER, World};
+use store::{AcceptOptions, AdmitRefusal, CertificateRefusal, KeyEpochState, NewCertificate, NewKeyEpoch, OpenRefusal, RenewRefusal};
+use world::{NOW, OTHER_SERVER, SERVER, World, imported, report};
 
 fn certificate(server: ServerId, key_epoch: u32) -> NewCertificate {
     NewCertificate {
@@ -116,4 +117,41 @@ fn a_withdrawn_game_server_gets_no_match() {
     let refused = world.store.open_matches(vec![order], NOW).wait().unwrap().pop().unwrap();
     assert_eq!(refused, Err(OpenRefusal::ServerWithdrawn { server: SERVER }));
     assert_eq!(world.store.waiting_count(world.queue).wait().unwrap(), 2);
+}
+
+#[test]
+fn a_report_after_the_revocation_is_refused() {
+    let deaths: [(&str, fn(&World), UnixMillis); 3] = [
+        ("revoked", |world| assert!(world.second().revoke_certificate(SERVER, stolen(), NOW).wait().unwrap().is_ok()), NOW),
+        ("retired", |world| assert!(world.second().nuke(None, stolen(), NOW).wait().unwrap().is_ok()), NOW),
+        ("ran out", |_| (), UnixMillis(NOW.0 + 1000)),
+    ];
+    for (name, kill, now) in deaths {
+        let world = world_with_keys();
+        let [a, b] = world.players[..] else { unreachable!() };
+        let first = world.live(a, b);
+        let accepted = report(world.queue, first, 1, a, b);
+        world.accept(accepted.clone());
+        let second = world.live(a, b);
+        kill(&world);
+        let send = |facts| world.store.accept_report(AcceptedReport::from_journal(facts), AcceptOptions::default(), now).wait().unwrap();
+        assert_eq!(send(report(world.queue, second, 2, a, b)), Err(ReportRefusal::CertificateDead), "{name}");
+        assert!(world.store.find_active_match(a).wait().unwrap().is_some(), "{name}: nothing changed");
+        // What was acknowledged before stays acknowledged, and history needs no certificate.
+        assert!(send(accepted).unwrap().repeated, "{name}");
+        assert!(!send(imported(world.queue, 3, a, b)).unwrap().repeated, "{name}");
+    }
+}
+
+#[test]
+fn a_match_is_not_admitted_after_the_revocation() {
+    let world = world_with_keys();
+    let [a, b] = world.players[..] else { unreachable!() };
+    let pending = world.open(a, b);
+    let match_id = pending.match_id;
+    world.second().revoke_certificate(SERVER, stolen(), NOW).wait().unwrap().unwrap();
+    let refused = world.store.admit_match(&pending.handle_ack(SERVER).unwrap(), NOW).wait().unwrap();
+    assert_eq!(refused, Err(AdmitRefusal::CertificateDead { server: SERVER }));
+    // Still pending: it can be given to another game server.
+    world.store.move_match(match_id, OTHER_SERVER, 4).wait().unwrap().unwrap();
 }
