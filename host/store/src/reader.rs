@@ -152,10 +152,16 @@ mod tests {
         let (ran, runs) = channel();
         let gone = store.read_public({
             let ran = ran.clone();
-            move |_| Ok(ran.send("gone").unwrap())
+            move |_| {
+                ran.send("gone").unwrap();
+                Ok(())
+            }
         });
         drop(gone);
-        let stays = store.read_public(move |_| Ok(ran.send("stays").unwrap()));
+        let stays = store.read_public(move |_| {
+            ran.send("stays").unwrap();
+            Ok(())
+        });
         drop(busy);
         stays.wait().unwrap();
         drop(store);
