@@ -29,6 +29,12 @@ use crate::keys::Keyring;
 use crate::net::outbox::Closing;
 use crate::net::peer::Ending;
 
+/// Superseded login tickets that are remembered for each family, the latest ones: who shakes hands often would otherwise fill the memory.
+///
+/// An older one that comes back is unknown here and gets silence, although the database has it until it expires. A thief gains nothing by it;
+/// only the family is not revoked for a login ticket that served so long ago.
+const SUPERSEDED_PER_FAMILY_MAX: usize = 8;
+
 /// Evidence that a certificate was in force at one instant: signed by a living key, inside its dates, not revoked, proved by its holder.
 ///
 /// Only [`Directory::verify_certificate`] makes one.
@@ -197,7 +203,8 @@ impl Directory {
     /// # Errors
     /// The environment's: [`StoreError`].
     pub async fn load(keyring: Arc<Keyring>, store: &Store, now: UnixMillis) -> Result<Arc<Self>, StoreError> {
-        let state = State::load(keyring, None, store, now).await?;
+        let mut state = State::load(keyring, None, store, now).await?;
+        state.forget_long_superseded();
         Ok(Arc::new(Self { realm_id: state.trust.realm_id(), state: RwLock::new(state) }))
     }
 
@@ -210,6 +217,7 @@ impl Directory {
         let mut fresh = State::load(keyring, Some(self), store, now).await?;
         let mut state = self.write();
         fresh.keep_what_happened_meanwhile(&mut state, now);
+        fresh.forget_long_superseded();
         *state = fresh;
         Ok(())
     }
@@ -352,6 +360,19 @@ impl Directory {
             state.set_state(ticket_id, LoginTicketState::Superseded);
         }
         state.set_state(successor, LoginTicketState::Live);
+        state.forget_superseded_of(family);
+    }
+
+    /// Forgets login tickets that are past their end, and families of which none is left. A revoked family stays until the next reload: the
+    /// sweep may not have closed its session yet.
+    pub fn forget_expired(&self, now: UnixMillis) {
+        let mut state = self.write();
+        let State { login_tickets, families, .. } = &mut *state;
+        login_tickets.retain(|_, known| known.expires_at > now);
+        families.retain(|_, family| {
+            family.tickets.retain(|ticket_id| login_tickets.contains_key(ticket_id));
+            family.revoked || !family.tickets.is_empty()
+        });
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
@@ -452,6 +473,24 @@ impl State {
         let Some(known) = self.login_tickets.remove(&ticket_id) else { return };
         if let Some(family) = self.families.get_mut(&known.family) {
             family.tickets.retain(|&of_family| of_family != ticket_id);
+        }
+    }
+
+    /// All but the latest [`SUPERSEDED_PER_FAMILY_MAX`]; a successor expires after its predecessor.
+    fn forget_superseded_of(&mut self, family: FamilyId) {
+        let mut superseded = self.tickets_of(family, LoginTicketState::Superseded);
+        let Some(too_many) = superseded.len().checked_sub(SUPERSEDED_PER_FAMILY_MAX) else { return };
+        superseded.sort_by_key(|ticket_id| self.login_tickets.get(ticket_id).map(|known| known.expires_at));
+        for &ticket_id in &superseded[..too_many] {
+            self.forget_ticket(ticket_id);
+        }
+    }
+
+    fn forget_long_superseded(&mut self) {
+        let crowded = self.families.iter().filter(|(_, family)| family.tickets.len() > SUPERSEDED_PER_FAMILY_MAX);
+        let crowded: Vec<FamilyId> = crowded.map(|(&family, _)| family).collect();
+        for family in crowded {
+            self.forget_superseded_of(family);
         }
     }
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use host::clock::Clock;
 use host::config::{Limits, Login};
@@ -27,13 +28,15 @@ use store::{
 };
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 const NOW: UnixMillis = UnixMillis(1_750_000_000_000);
 const CHEAP: PasswordCost = PasswordCost { memory_kib: 8, passes: 1, lanes: 1 };
 const PASSWORD: &str = "correct horse battery";
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the running host's directory would hear.
 #[derive(Default)]
@@ -604,6 +607,58 @@ async fn headers_that_never_end_are_cut_off() {
     slow.read_to_end(&mut rest).await.ok();
     assert!(!String::from_utf8_lossy(&rest).contains(" 200 "));
     assert_eq!(world.get("/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE, "others are served");
+}
+
+/// A connection on which one request was answered, so that it has its place; `None` if the host hung up.
+async fn connection_from(world: &World, source: [u8; 4]) -> Option<TcpStream> {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from((source, 0))).unwrap();
+    let mut stream = socket.connect(world.address).await.unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.ok()?;
+    let mut head = [0; 12];
+    let answered = tokio::time::timeout(PATIENCE, stream.read_exact(&mut head)).await.expect("the host answers or hangs up");
+    (answered.is_ok() && head == *b"HTTP/1.1 200").then_some(stream)
+}
+
+#[tokio::test]
+async fn one_address_does_not_take_every_connection() {
+    let limits = Limits { http_connections_per_source_max: 2, ..Limits::default() };
+    let world = World::with(limits, PasswordPool::new(CHEAP, 1, 4).unwrap()).await;
+    let first = connection_from(&world, [127, 0, 0, 1]).await.unwrap();
+    let _second = connection_from(&world, [127, 0, 0, 1]).await.unwrap();
+    assert!(connection_from(&world, [127, 0, 0, 1]).await.is_none(), "a third one");
+    assert!(connection_from(&world, [127, 0, 0, 2]).await.is_some(), "another address is not concerned");
+    drop(first);
+    let again = async { while connection_from(&world, [127, 0, 0, 1]).await.is_none() {} };
+    tokio::time::timeout(PATIENCE, again).await.expect("a place that was left is free again");
+}
+
+/// Goal: a client that never reads its answers loses its place. Method: there is one place, and its holder asks for more than the sockets hold.
+#[tokio::test]
+async fn a_client_that_never_reads_does_not_keep_its_place() {
+    let limits = Limits { http_connections_max: 1, http_connection_ms_max: 200, http_request_ms_max: 2_000, ..Limits::default() };
+    let world = World::with(limits, PasswordPool::new(CHEAP, 1, 4).unwrap()).await;
+    let mut deaf = connection_from(&world, [127, 0, 0, 1]).await.unwrap();
+    let requests = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(5_000);
+    let asking = tokio::time::timeout(Duration::from_millis(100), deaf.write_all(&requests)).await;
+    assert!(asking.is_err() || deaf.readable().await.is_ok());
+    let served = tokio::time::timeout(PATIENCE, world.get("/readyz")).await.expect("the place becomes free");
+    assert_eq!(served.0, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn an_address_reads_only_so_many_pages_a_minute() {
+    let limits = Limits { http_reads_per_minute: 3, ..Limits::default() };
+    let world = World::with(limits, PasswordPool::new(CHEAP, 1, 4).unwrap()).await;
+    for path in ["/v1/queues", "/v1/players/1", "/v1/me"] {
+        assert_ne!(world.get(path).await.0, StatusCode::TOO_MANY_REQUESTS, "{path}");
+    }
+    let response = world.request(Method::GET, "/v1/queues", None).send().await.unwrap();
+    assert!(response.headers()["retry-after"].to_str().unwrap().parse::<u64>().unwrap() >= 1);
+    let (status, body) = read(response).await;
+    assert_eq!((status, body["code"].as_str()), (StatusCode::TOO_MANY_REQUESTS, Some("too-many-attempts")));
+    assert_eq!(world.get("/openapi.json").await.0, StatusCode::OK, "not a page of the ladder");
+    world.register("ada").await;
 }
 
 #[tokio::test]

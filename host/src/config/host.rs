@@ -102,6 +102,8 @@ sections! {
         login_per_minute: u32 = 60, in 1..=60_000;
         /// Handshakes per minute with one certificate.
         certificate_per_minute: u32 = 10, in 1..=60_000;
+        /// Handshakes per minute of one player, whatever the login ticket.
+        player_per_minute: u32 = 30, in 1..=60_000;
         /// Unauthenticated connections from which on some are dropped at random.
         half_open_drop_from: usize = 512, in 1..=65_536;
         /// How many percent are dropped there; all of them at `half_open_max`.
@@ -132,6 +134,12 @@ sections! {
         penalty_ms_max: u64 = 600_000, in 0..=3_600_000;
         /// HTTP connections at most.
         http_connections_max: usize = 1_024, in 1..=65_536;
+        /// HTTP connections of one address at most. Behind a proxy all come from the proxy: raise it there.
+        http_connections_per_source_max: usize = 64, in 1..=65_536;
+        /// Life of an HTTP connection until it is asked to end after the current answer, in milliseconds.
+        http_connection_ms_max: u64 = 300_000, in 1_000..=3_600_000;
+        /// Public pages read, per minute and address. Behind a proxy all come from the proxy: raise it there.
+        http_reads_per_minute: u32 = 600, in 1..=1_000_000;
         /// Largest HTTP body, in bytes.
         http_body_bytes_max: usize = 65_536, in 1_024..=1 << 24;
         /// Time for the headers of an HTTP request, in milliseconds.

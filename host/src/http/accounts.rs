@@ -232,6 +232,7 @@ pub(super) async fn issue_login_ticket(
 #[utoipa::path(get, path = "/v1/me", tag = "accounts", security(("access_token" = [])), responses(
     (status = 200, description = "Whose access token this is", body = MeAnswer),
     (status = 401, description = "`not-logged-in`", body = RefusalBody),
+    (status = 429, description = "`too-many-attempts`: pages read by this address", body = RefusalBody),
     (status = 503, description = "`unavailable`, `timed-out`", body = RefusalBody),
 ))]
 pub(super) async fn me(

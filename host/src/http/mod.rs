@@ -19,11 +19,12 @@ mod serving;
 mod state;
 
 use std::any::Any;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::{HeaderValue, header};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -38,6 +39,7 @@ pub use serving::serve;
 pub use state::{CommunityFacts, HttpParts, HttpState, NobodyListens, Readiness, TicketEvents};
 
 use crate::metrics::RouteLabels;
+use crate::rate::{Source, TooOften};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -98,12 +100,26 @@ fn answer_panic(_: Box<dyn Any + Send + 'static>) -> Response {
     Refusal::Internal.into_response()
 }
 
-/// Bounds the time of an answer, counts it, and keeps it out of caches.
+/// Pages cost the database, so that nobody reads without end. Whoever asks for health or metrics is not concerned.
+fn charge_read(state: &HttpState, route: &str, request: &Request) -> Result<(), TooOften> {
+    if !route.starts_with("/v1/") || !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Ok(());
+    }
+    let ConnectInfo(address) = request.extensions().get::<ConnectInfo<SocketAddr>>().expect("`serve` sets it for every request");
+    state.charge_read(Source::of(address.ip()))
+}
+
+/// Refuses whoever reads too often, bounds the time of an answer, counts it, and keeps it out of caches.
 async fn attend(State(state): State<HttpState>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let time_max = Duration::from_millis(state.parts().limits.http_request_ms_max);
-    let answer = tokio::time::timeout(time_max, next.run(request)).await;
-    let mut response = answer.unwrap_or_else(|_| Refusal::TimedOut.into_response());
+    let mut response = match charge_read(&state, &route, &request) {
+        Ok(()) => {
+            let answer = tokio::time::timeout(time_max, next.run(request)).await;
+            answer.unwrap_or_else(|_| Refusal::TimedOut.into_response())
+        }
+        Err(too_often) => Refusal::TooManyAttempts(too_often).into_response(),
+    };
     let status = match response.status().as_u16() {
         0..200 => "1xx",
         200..300 => "2xx",

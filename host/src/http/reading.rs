@@ -171,6 +171,7 @@ fn rows(limit: Option<u32>) -> Result<u32, Refusal> {
     (status = 200, description = "Name and one standing per queue", body = ProfileAnswer),
     (status = 400, description = "`bad-path`", body = RefusalBody),
     (status = 404, description = "`not-found`", body = RefusalBody),
+    (status = 429, description = "`too-many-attempts`: pages read by this address", body = RefusalBody),
     (status = 503, description = "`unavailable`, `timed-out`", body = RefusalBody),
 ))]
 pub(super) async fn profile(State(state): State<HttpState>, Path(player): Path<u64>) -> Result<Json<ProfileAnswer>, Refusal> {
@@ -183,6 +184,7 @@ pub(super) async fn profile(State(state): State<HttpState>, Path(player): Path<u
     (status = 200, description = "One page", body = HistoryAnswer),
     (status = 400, description = "`bad-path`, `bad-query`", body = RefusalBody),
     (status = 404, description = "`not-found`: no such queue", body = RefusalBody),
+    (status = 429, description = "`too-many-attempts`: pages read by this address", body = RefusalBody),
     (status = 503, description = "`unavailable`, `timed-out`", body = RefusalBody),
 ))]
 pub(super) async fn history(
@@ -204,6 +206,7 @@ pub(super) async fn history(
 /// The queues of this host.
 #[utoipa::path(get, path = "/v1/queues", tag = "ladder", responses(
     (status = 200, description = "In the order of their names", body = QueuesAnswer),
+    (status = 429, description = "`too-many-attempts`: pages read by this address", body = RefusalBody),
 ))]
 pub(super) async fn queues(State(state): State<HttpState>) -> Json<QueuesAnswer> {
     let waiting = &state.parts().metrics.players_waiting;
@@ -222,6 +225,7 @@ pub(super) async fn queues(State(state): State<HttpState>) -> Json<QueuesAnswer>
     (status = 200, description = "One page", body = LeaderboardAnswer),
     (status = 400, description = "`bad-query`", body = RefusalBody),
     (status = 404, description = "`not-found`: no such queue", body = RefusalBody),
+    (status = 429, description = "`too-many-attempts`: pages read by this address", body = RefusalBody),
     (status = 503, description = "`unavailable`, `timed-out`", body = RefusalBody),
 ))]
 pub(super) async fn leaderboard(
@@ -244,6 +248,7 @@ pub(super) async fn leaderboard(
     (status = 200, description = "The match", body = MatchAnswer),
     (status = 400, description = "`bad-path`", body = RefusalBody),
     (status = 404, description = "`not-found`", body = RefusalBody),
+    (status = 429, description = "`too-many-attempts`: pages read by this address", body = RefusalBody),
     (status = 503, description = "`unavailable`, `timed-out`", body = RefusalBody),
 ))]
 pub(super) async fn match_details(State(state): State<HttpState>, Path(match_id): Path<u64>) -> Result<Json<MatchAnswer>, Refusal> {

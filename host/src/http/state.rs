@@ -18,7 +18,7 @@ use crate::http::limits::Limits;
 use crate::http::refusal::Refusal;
 use crate::metrics::Metrics;
 use crate::passwords::PasswordPool;
-use crate::rate::{KeyedRate, Rate};
+use crate::rate::{KeyedRate, Rate, Source, TooOften};
 
 /// Whom HTTP tells what it did to login tickets, so that it counts at once. Implemented by the directory of credentials.
 ///
@@ -122,6 +122,7 @@ pub(super) struct Shared {
     pub(super) parts: HttpParts,
     limits: Mutex<Limits>,
     ticket_rate: Mutex<KeyedRate<PlayerId>>,
+    read_rate: Mutex<KeyedRate<Source>>,
     writable: tokio::sync::Mutex<Option<(Instant, bool)>>,
 }
 
@@ -135,10 +136,12 @@ impl HttpState {
     #[must_use]
     pub fn new(parts: HttpParts) -> Self {
         let (per_minute, entries_max) = (parts.limits.login_per_minute, parts.limits.sources_max);
+        let reads = Rate::per_minute(parts.limits.http_reads_per_minute);
         Self(Arc::new(Shared {
             parts,
             limits: Mutex::new(Limits::new(per_minute, entries_max)),
             ticket_rate: Mutex::new(KeyedRate::new(Rate::per_minute(per_minute), entries_max)),
+            read_rate: Mutex::new(KeyedRate::new(reads, entries_max)),
             writable: tokio::sync::Mutex::new(None),
         }))
     }
@@ -164,6 +167,11 @@ impl HttpState {
     pub(super) fn charge_ticket(&self, player: PlayerId) -> Result<(), Refusal> {
         let mut rate = self.0.ticket_rate.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(rate.charge(player, Instant::now())?)
+    }
+
+    pub(super) fn charge_read(&self, source: Source) -> Result<(), TooOften> {
+        let mut rate = self.0.read_rate.lock().unwrap_or_else(PoisonError::into_inner);
+        rate.charge(source, Instant::now())
     }
 
     /// The number of a queue that somebody named.

@@ -267,6 +267,8 @@ impl<S: Sessions> Gate<S> {
             }
             other => other?,
         };
+        // Before anything is written to the database.
+        self.player_handshakes.lock().unwrap_or_else(PoisonError::into_inner).charge(login.player(), std::time::Instant::now())?;
         if login.is_pending() {
             // Offered by an earlier handshake, proved by this one: its predecessor has served.
             self.confirm(login.ticket_id()).await?;

@@ -24,6 +24,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use ladder::id::PlayerId;
 use protocol::handshake::Reject;
 use protocol::id::Identity;
 use protocol::message::Channel;
@@ -65,6 +66,8 @@ pub struct Gate<S> {
     pub(crate) limits: Limits,
     pub(crate) replays: Mutex<ReplayCache>,
     pub(crate) handshakes: Mutex<KeyedRate<Identity>>,
+    /// A player's identity is a login ticket, and every handshake hands out another: players are counted once more, by who they are.
+    pub(crate) player_handshakes: Mutex<KeyedRate<PlayerId>>,
     /// Every connection's task, so that a shutdown can wait for the last one.
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the host stops: no more connections, and no more handshakes.
@@ -96,6 +99,7 @@ impl<S: Sessions> Gate<S> {
         let GateParts { clock, store, metrics, admission, directory, registry, sessions } = parts;
         let HostConfig { session, login, limits, .. } = config;
         let per_identity = Rate::per_minute(limits.certificate_per_minute);
+        let per_player = Rate::per_minute(limits.player_per_minute);
         Arc::new(Self {
             clock,
             store,
@@ -109,6 +113,7 @@ impl<S: Sessions> Gate<S> {
             limits: limits.clone(),
             replays: Mutex::new(ReplayCache::new()),
             handshakes: Mutex::new(KeyedRate::new(per_identity, limits.sources_max)),
+            player_handshakes: Mutex::new(KeyedRate::new(per_player, limits.sources_max)),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         })

@@ -372,24 +372,24 @@ impl<S: Sessions, K: Kind> Session<S, K> {
     /// Sends what waits, until nothing does; returns the order to close once it is reached.
     async fn send_waiting(&mut self) -> Result<Option<Closing>, End> {
         loop {
-            let (closing, more) = self.seal_waiting();
-            if !self.out.is_empty() {
-                let written = tokio::select! {
-                    biased;
-                    written = write_all(&mut self.socket, &self.out, WRITE_PATIENCE) => written,
-                    // A peer that does not read cannot keep a dead session alive.
-                    () = self.outbox.must_end() => return Err(self.abandoned()),
-                };
-                written?;
-                give_back(&mut self.out);
-            }
-            if !more {
+            let closing = self.seal_waiting();
+            if self.out.is_empty() {
                 return Ok(closing);
             }
+            let written = tokio::select! {
+                biased;
+                written = write_all(&mut self.socket, &self.out, WRITE_PATIENCE) => written,
+                // A peer that does not read cannot keep a dead session alive.
+                () = self.outbox.must_end() => return Err(self.abandoned()),
+            };
+            written?;
+            give_back(&mut self.out);
+            // Looked at again in any case: what was put in during the write has woken `must_end`, and nobody will be told of it twice.
         }
     }
 
-    fn seal_waiting(&mut self) -> (Option<Closing>, bool) {
+    /// Seals what waits, up to [`WRITE_BYTES_MAX`]. If it sealed nothing, nothing waits but perhaps the order to close.
+    fn seal_waiting(&mut self) -> Option<Closing> {
         let now = self.gate.clock.now();
         while self.out.len() < WRITE_BYTES_MAX {
             match self.outbox.take() {
@@ -399,11 +399,11 @@ impl<S: Sessions, K: Kind> Session<S, K> {
                         tracing::error!(%error, "a message of our own cannot be sent");
                     }
                 }
-                Due::Close(closing) => return (Some(closing), false),
-                Due::Nothing => return (None, false),
+                Due::Close(closing) => return Some(closing),
+                Due::Nothing => return None,
             }
         }
-        (None, true)
+        None
     }
 
     /// Half a frame is on its way, so that no close can follow it.

@@ -91,6 +91,7 @@ impl Watch {
     }
 
     async fn tidy(&self, now: UnixMillis) {
+        self.directory.forget_expired(now);
         if let Err(error) = self.store.purge_expired(now).await {
             tracing::warn!(%error, code = error.code(), "expired login tickets stay for now");
         }

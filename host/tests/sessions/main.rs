@@ -6,6 +6,7 @@ mod world;
 use client::clock::{now, random};
 use client::connection::{ConnectError, Received, SessionEnd, connect};
 use host::config::HostConfig;
+use host::directory::Directory;
 use host::keys::{IssueOrder, Keyring};
 use host::net::peer::Ending;
 use ladder::reason::{Reason, code};
@@ -14,8 +15,8 @@ use protocol::certificate::Scope;
 use protocol::frame::HEADER_LEN;
 use protocol::handshake::HandshakeError;
 use protocol::handshake::client::Credential;
-use protocol::id::LoginTicketId;
-use protocol::message::{FromGameServer, FromPlayer, MsgType, ToGameServer, v1};
+use protocol::id::{Identity, LoginTicketId};
+use protocol::message::{Channel, FromGameServer, FromPlayer, MsgType, ToGameServer, v1};
 use protocol::reaction::{CloseCode, RejectCode};
 use protocol::record::{Close, Opened};
 use protocol::secret::{AuthKey, LoginTicket};
@@ -419,6 +420,83 @@ async fn a_slow_reader_is_closed() {
     assert_eq!(world.hears_end().await, Ending::TimedOut);
     assert!(world.counts("ranked_alerts_total{alert=\"slow-reader\"} 1"));
     drop(connection);
+}
+
+/// Goal: what is put in while a write waits for its peer is sent right after it. Method: one message after another to a peer that does not read,
+/// until the sockets are full and one waits half-written; then the peer reads.
+#[tokio::test]
+async fn what_is_put_in_during_a_slow_write_is_sent_after_it() {
+    const MESSAGES: u64 = 1_000;
+    let mut config = HostConfig::default();
+    (config.session.outbox_frames_max, config.session.outbox_bytes_max) = (65_536, 1 << 26);
+    config.session.idle_timeout_ms = 300_000;
+    let mut world = World::with(config).await;
+    let keys = world.game_server().await;
+    let mut connection = world.connect(&keys).await.unwrap();
+    assert!(matches!(world.hears().await, Heard::ServerOpened(_)));
+    // Together more than the sockets hold; each of them small enough to be written with nothing behind it.
+    let detail = "y".repeat(12_000);
+    for match_id in 0..MESSAGES {
+        let reasons = vec![v1::Reason { code: "x".to_owned(), detail: detail.clone() }];
+        let ack = ToGameServer::from(v1::ReportAck { match_id, reasons, ..v1::ReportAck::default() });
+        assert!(world.registry.send_to_server(keys.server, &ack));
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+        }
+    }
+    for expected in 0..MESSAGES {
+        let next = tokio::time::timeout(PATIENCE, connection.reader.next()).await.expect("it is sent in time");
+        let Ok(Received::Message(msg_type, content)) = next else { panic!("no message") };
+        let ToGameServer::ReportAck(ack) = ToGameServer::decode(msg_type, content).unwrap() else { panic!("another message") };
+        assert_eq!(ack.match_id, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_player_shakes_hands_only_so_often_with_whichever_login_ticket() {
+    let mut config = HostConfig::default();
+    config.limits.player_per_minute = 3;
+    let world = World::with(config).await;
+    let (_, _, mut ticket) = world.player("ada").await;
+    for _ in 0..3 {
+        ticket = world.connect_player(&ticket).await.unwrap().next_ticket.unwrap();
+    }
+    assert!(refused(world.connect_player(&ticket).await));
+    let (_, _, other) = world.player("bob").await;
+    // The refused attempt cost the address a pause, and nobody else's count.
+    assert!(world.counts("ranked_handshakes_total{channel=\"rdv\",result=\"busy\"} 1"));
+    assert!(world.directory.auth_key(Channel::Rdv, Identity(other.id().0)).is_some());
+}
+
+/// Goal: a player who shakes hands for a week does not fill the memory. Method: thirty successions; then what is remembered, also after a restart.
+#[tokio::test]
+async fn of_a_family_only_the_latest_superseded_login_tickets_are_remembered() {
+    let mut config = HostConfig::default();
+    config.limits.player_per_minute = 1_000;
+    (config.limits.certificate_per_minute, config.limits.rdv_per_minute) = (1_000, 1_000);
+    let world = World::with(config).await;
+    let (_, _, first) = world.player("ada").await;
+    let mut tickets = vec![first];
+    for _ in 0..30 {
+        world.clock.set(UnixMillis(world.clock.now().0 + 1));
+        let next = world.connect_player(tickets.last().unwrap()).await.unwrap().next_ticket.unwrap();
+        tickets.push(next);
+    }
+    let remembered = |directory: &Directory| {
+        let is_known = |ticket: &&LoginTicket| directory.auth_key(Channel::Rdv, Identity(ticket.id().0)).is_some();
+        tickets.iter().map(|ticket| is_known(&ticket)).collect::<Vec<_>>()
+    };
+    // The last one is pending, the one before it live, and eight are superseded.
+    let expected: Vec<bool> = (0..31).map(|number| number >= 31 - 10).collect();
+    assert_eq!(remembered(&world.directory), expected);
+    world.directory.reload(&world.store, world.clock.now()).await.unwrap();
+    assert_eq!(remembered(&world.directory), expected, "read again");
+    let restarted = Directory::load(Arc::clone(&world.keyring), &world.store, world.clock.now()).await.unwrap();
+    assert_eq!(remembered(&restarted), expected, "after a restart");
+    assert!(refused(world.connect_player(&tickets[0]).await), "silence for one that is forgotten");
+    assert!(!world.counts("ranked_alerts_total{alert=\"login-ticket-reused\"} 1"));
+    world.directory.forget_expired(world.clock.now().plus(Duration::from_secs(8 * 86_400)));
+    assert_eq!(remembered(&world.directory), [false; 31], "expired");
 }
 
 #[tokio::test]
