@@ -272,6 +272,43 @@ fn history_is_imported_once_and_scored() {
 }
 
 #[test]
+fn a_report_at_which_the_engine_faults_is_shown_and_skipped() {
+    let community = Community::new();
+    // At the upper end of what the engine works with: who has won once is beyond it, and the next contest faults.
+    community.append(
+        "plugins.toml",
+        "\n[queue.edge]\nteam_sizes = [1, 1]\nregions = [\"eu\"]\n[queue.edge.rating]\ncomponent = \"builtin:gaussian\"\n\
+         [queue.edge.rating.parameters]\nmu = 1e9\n[queue.edge.rules]\ncomponent = \"builtin:bounds\"\n\
+         [queue.edge.policy]\ncomponent = \"builtin:skill-window\"\n",
+    );
+    let line = |(n, [winner, loser]): (usize, [&str; 2])| {
+        format!("{{\"ts\":{n},\"id\":\"m{n}\",\"teams\":[[\"{winner}\"],[\"{loser}\"]],\"ranks\":[0,1]}}\n")
+    };
+    let contests = [["a", "b"], ["a", "b"], ["c", "d"]];
+    community.write("edge.ndjson", &contests.into_iter().enumerate().map(line).collect::<String>());
+    assert_eq!(community.json(&["journal", "import", "edge.ndjson"], 0)["waiting"], 2);
+    let queue = |answer: &Value| answer["queues"].as_array().unwrap().iter().find(|queue| queue["queue"] == "edge").unwrap().clone();
+    let stuck = queue(&community.json(&["journal", "status"], 1));
+    assert_eq!((&stuck["reports"], &stuck["reports_waiting"], &stuck["first_waiting"]), (&3.into(), &2.into(), &2.into()));
+
+    for (seq, reason, code) in [("99", "absurd", 1), ("1", "absurd", 1), ("2", " ", 2), ("2", "two\nlines", 2)] {
+        let refused = community.json(&["journal", "skip", seq, "--reason", reason], code);
+        assert!(refused["error"]["problem"].is_string(), "{seq} {reason:?}: {refused:#}");
+    }
+    assert_eq!(queue(&community.json(&["journal", "status"], 1)), stuck, "a refusal changes nothing");
+
+    let skipped = community.json(&["journal", "skip", "2", "--reason", "beyond all measure"], 0);
+    assert_eq!((&skipped["skipped"], &skipped["journal_entry"], &skipped["reports_waiting"]), (&2.into(), &4.into(), &1.into()));
+    assert_eq!(queue(&skipped)["first_waiting"], 3);
+    // The next process with the engine rates what waited behind it.
+    community.write("more.ndjson", &line((3, ["e", "f"])));
+    assert_eq!(community.json(&["journal", "import", "more.ndjson", "--queue", "edge"], 0)["waiting"], 0);
+    assert_eq!(queue(&community.json(&["journal", "status"], 0))["first_waiting"], Value::Null);
+    assert_eq!(community.json(&["journal", "skip", "2", "--reason", "again"], 1)["error"]["kind"], "refused");
+    assert_eq!(community.json(&["db", "verify"], 0)["sound"], true);
+}
+
+#[test]
 fn plugins_are_listed_and_inspected() {
     let community = Community::new();
     let answer = community.json(&["plugin", "list"], 0);
@@ -305,6 +342,8 @@ fn every_command_shows_an_example() {
         &["plugin", "list"],
         &["plugin", "inspect"],
         &["journal", "import"],
+        &["journal", "status"],
+        &["journal", "skip"],
     ] {
         let output = community.run(&[command, &["--help"]].concat());
         assert!(text(&output.stdout).contains("Example: ranked "), "{command:?}");

@@ -1,6 +1,6 @@
 //! Counts for metrics and for the operator's overview.
 
-use ladder::id::QueueId;
+use ladder::id::{JournalSeq, QueueId};
 use ladder::matches::MatchState;
 use ladder::time::UnixMillis;
 use rusqlite::Connection;
@@ -28,8 +28,13 @@ pub struct QueueStatistics {
     pub name: String,
     /// Queue tickets that wait.
     pub waiting: u64,
-    /// Reports that wait to be rated, those that are not to be rated included: journal entries of the queue after the last rated one.
+    /// Reports in the journal, whatever became of them.
+    pub reports: u64,
+    /// Reports that wait to be rated, those that are not to be rated included: reports of the queue after the last rated one, without
+    /// those that an operator skipped.
     pub reports_waiting: u64,
+    /// The first of the reports that wait: the engine faults at it, or has not come to it yet.
+    pub first_waiting: Option<JournalSeq>,
 }
 
 /// The whole database in numbers.
@@ -53,7 +58,7 @@ impl Store {
         self.read_public(count_matches)
     }
 
-    /// Counts everything. Reads the whole backlog of a queue whose reports wait.
+    /// Counts everything, for the operator: takes longer the longer the journal is.
     pub fn statistics(&self) -> Pending<Statistics> {
         self.read_public(|connection| {
             let mut statement = connection.prepare_cached(
@@ -70,8 +75,11 @@ impl Store {
             })?;
             let mut queues = connection.prepare_cached(
                 "SELECT q.queue, q.name, (SELECT count(*) FROM queue_tickets t WHERE t.queue = q.queue AND t.match_id IS NULL),
-                        CASE WHEN g.rated_through IS NULL THEN 0 ELSE
-                            (SELECT count(*) FROM journal j WHERE j.queue = q.queue AND j.kind = 1 AND j.seq > g.rated_through) END
+                        (SELECT count(*) FROM journal j WHERE j.queue = q.queue AND j.kind = 1),
+                        (SELECT count(*) FROM journal j WHERE j.queue = q.queue AND j.kind = 1 AND j.seq > g.rated_through
+                            AND j.seq NOT IN (SELECT seq FROM skipped_reports)),
+                        (SELECT min(j.seq) FROM journal j WHERE j.queue = q.queue AND j.kind = 1 AND j.seq > g.rated_through
+                            AND j.seq NOT IN (SELECT seq FROM skipped_reports))
                  FROM queues q LEFT JOIN generations g ON g.queue = q.queue AND g.state = 2 ORDER BY q.queue",
             )?;
             let rows = queues.query_map([], |row| {
@@ -79,7 +87,9 @@ impl Store {
                     queue: QueueId(column::number(row, 0)?),
                     name: row.get(1)?,
                     waiting: column::number(row, 2)?,
-                    reports_waiting: column::number(row, 3)?,
+                    reports: column::number(row, 3)?,
+                    reports_waiting: column::number(row, 4)?,
+                    first_waiting: column::number_option(row, 5)?.map(JournalSeq),
                 })
             })?;
             statistics.queues = rows.collect::<Result<_, _>>()?;

@@ -183,9 +183,15 @@ fn an_operator_can_give_up_a_report_that_no_engine_rates() {
         world.import(number, a, b);
     }
     let skip = |seq| world.store.skip_report(JournalSeq(seq), "absurd", NOW).wait().unwrap();
+    let waiting = || {
+        let queue = world.store.statistics().wait().unwrap().queues.swap_remove(0);
+        (queue.reports, queue.reports_waiting, queue.first_waiting.map(|seq| seq.0))
+    };
+    assert_eq!(waiting(), (3, 2, Some(2)));
     assert_eq!(skip(1), Err(SkipRefusal::DoesNotWait { seq: JournalSeq(1) }));
     assert_eq!(skip(9), Err(SkipRefusal::NotAReport { seq: JournalSeq(9) }));
     assert_eq!(skip(2), Ok(JournalSeq(4)));
+    assert_eq!(waiting(), (3, 1, Some(3)));
     assert_eq!(skip(2), Err(SkipRefusal::DoesNotWait { seq: JournalSeq(2) }));
     assert_eq!(skip(4), Err(SkipRefusal::NotAReport { seq: JournalSeq(4) }));
     let rated = world.store.rate_waiting(world.queue, 100).wait().unwrap().unwrap();

@@ -1,12 +1,14 @@
-//! `ranked journal`: match history from elsewhere, through the same pipeline as live reports.
+//! `ranked journal`: match history from elsewhere, through the same pipeline as live reports; and reports that no engine rates.
 
 mod history;
 mod import;
 mod new_queue;
+mod waiting;
 
 use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use ladder::id::JournalSeq;
 
 use super::failure::Failure;
 use super::{Context, Exit};
@@ -29,11 +31,30 @@ pub(super) enum Command {
         #[arg(long)]
         create: bool,
     },
+    /// Show per queue how many reports the journal holds, how many of them wait to be rated, and the first of those.
+    ///
+    /// Reports wait behind one at which the rating engine faults. Exit code 1 if any wait.
+    #[command(after_help = "Example: ranked journal status")]
+    Status,
+    /// Give up rating one waiting report, so that those behind it are rated.
+    ///
+    /// The report stays in the journal, with a new entry that says it was skipped and why. A running host rates what waited behind it by
+    /// itself. There is no way back.
+    #[command(after_help = "Example: ranked journal skip 4711 --reason \"scores beyond all measure\"")]
+    Skip {
+        /// The journal entry of the report: `ranked journal status` shows the first one that waits.
+        seq: u64,
+        /// For the journal: why.
+        #[arg(long)]
+        reason: String,
+    },
 }
 
 pub(super) fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Import { file, queue, create } => import::run(context, &file, queue, create),
+        Command::Status => waiting::status(context),
+        Command::Skip { seq, reason } => waiting::skip(context, JournalSeq(seq), &reason),
     }
 }
 
