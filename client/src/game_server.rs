@@ -1,7 +1,7 @@
 //! A game server's side of RankedServer: stay connected, host matches, report results until they are acknowledged.
 //!
 //! [`GameServer::start`] gives a handle and a stream of [`Event`]s; a task behind them connects, reconnects with a growing pause, sends
-//! heartbeats and re-sends whatever waits in the [`Outbox`]. The game decides; this client never acknowledges a match on its own.
+//! heartbeats and re-sends whatever waits in the [`Outbox`], and the starts of matches that still run. The game decides; this client never acknowledges a match on its own.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,9 +22,12 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::clock;
 use crate::connection::{self, BackOff, ConnectError, Connection, Received, SessionEnd};
 use crate::outbox::{Outbox, OutboxError};
+use crate::unanswered::{Overdue, Started};
 
 /// Events and commands that wait at most.
 const QUEUE_MAX: usize = 1024;
+/// A report without an answer is sent again after one to two of these.
+const RESEND_EVERY: Duration = Duration::from_secs(30);
 
 /// Who this game server is.
 pub struct Identity {
@@ -136,7 +139,7 @@ impl GameServer {
         let outbox = Outbox::open(&identity.outbox)?;
         let (commands, inbox) = mpsc::channel(QUEUE_MAX);
         let (events, received) = mpsc::channel(QUEUE_MAX);
-        let task = Task { identity, status, outbox, inbox, events, back_off: BackOff::default() };
+        let task = Task { identity, status, outbox, started: Started::default(), inbox, events, back_off: BackOff::default() };
         tokio::spawn(task.run());
         Ok((Self { commands }, received))
     }
@@ -234,6 +237,7 @@ struct Task {
     identity: Identity,
     status: Status,
     outbox: Outbox,
+    started: Started,
     inbox: mpsc::Receiver<Command>,
     events: mpsc::Sender<Event>,
     back_off: BackOff,
@@ -293,10 +297,12 @@ impl Task {
                         return false;
                     }
                     Some(Command::Report(report, answer)) => {
-                        answer.send(self.outbox.store(report)).ok();
+                        answer.send(self.keep(report)).ok();
                     }
                     Some(Command::Status(status)) => self.status = status,
-                    // Without a session nobody is there to hear the rest; the host derives it again after the reconnect.
+                    Some(Command::Started(started)) => self.started.note(MatchId(started.match_id)),
+                    // Without a session nobody is there to hear the rest. The host does without: it sends its allowlists again, and the comings
+                    // and goings of players are a detail.
                     Some(_) => {}
                 },
             }
@@ -333,9 +339,14 @@ impl Task {
         params: protocol::handshake::SessionParams,
     ) -> Result<Option<oneshot::Sender<()>>, SessionEnd> {
         writer.send(&self.status.heartbeat()).await?;
+        for match_id in self.started.iter() {
+            writer.send(&v1::MatchStarted { match_id: match_id.0 }).await?;
+        }
         for report in self.outbox.waiting() {
             writer.send(report).await?;
         }
+        let mut overdue = Overdue::default();
+        let mut resend_at = Instant::now() + RESEND_EVERY;
         // Half the longest interval, so that one lost timer does not end the session.
         let interval = Duration::from_millis(u64::from(params.heartbeat_ms / 2).max(100));
         let idle = Duration::from_millis(u64::from(params.idle_timeout_ms));
@@ -363,6 +374,14 @@ impl Task {
                     writer.send(&self.status.heartbeat()).await?;
                     beat_at = Instant::now() + interval;
                 }
+                () = sleep_until(resend_at) => {
+                    for report in overdue.look(self.outbox.ids()) {
+                        if let Some(report) = self.outbox.get(report) {
+                            writer.send(report).await?;
+                        }
+                    }
+                    resend_at = Instant::now() + RESEND_EVERY;
+                }
                 () = sleep_until(silent_until) => return Err(SessionEnd::Idle),
             }
         }
@@ -371,7 +390,10 @@ impl Task {
     async fn handle(&mut self, message: ToGameServer) {
         let event = match message {
             ToGameServer::AllowPlayers(allow) => Event::AllowPlayers(allow),
-            ToGameServer::MatchVoided(voided) => Event::MatchVoided(voided),
+            ToGameServer::MatchVoided(voided) => {
+                self.started.forget(MatchId(voided.match_id));
+                Event::MatchVoided(voided)
+            }
             ToGameServer::HeartbeatAck(ack) => Event::Heartbeat(ack),
             ToGameServer::ReportAck(ack) => {
                 self.forget(&ack.report_id);
@@ -385,6 +407,14 @@ impl Task {
         self.tell(event).await;
     }
 
+    /// Takes over a report: from now on it speaks for its match.
+    fn keep(&mut self, report: v1::MatchReport) -> Result<ReportId, OutboxError> {
+        let match_id = MatchId(report.match_id);
+        let stored = self.outbox.store(report)?;
+        self.started.forget(match_id);
+        Ok(stored)
+    }
+
     fn forget(&mut self, report_id: &[u8]) {
         let Ok(id) = <[u8; 16]>::try_from(report_id) else { return };
         if let Err(error) = self.outbox.remove(ReportId(id)) {
@@ -395,7 +425,10 @@ impl Task {
     async fn carry_out(&mut self, command: Command, writer: &mut connection::Writer) -> Result<(), SessionEnd> {
         match command {
             Command::Ack(ack) => writer.send(&ack).await,
-            Command::Started(started) => writer.send(&started).await,
+            Command::Started(started) => {
+                self.started.note(MatchId(started.match_id));
+                writer.send(&started).await
+            }
             Command::Joined(joined) => writer.send(&joined).await,
             Command::Left(left) => writer.send(&left).await,
             Command::Log(entries) => writer.send(&entries).await,
@@ -404,7 +437,7 @@ impl Task {
                 writer.send(&self.status.heartbeat()).await
             }
             Command::Report(report, answer) => {
-                let stored = self.outbox.store(report.clone());
+                let stored = self.keep(report.clone());
                 let kept = stored.is_ok();
                 answer.send(stored).ok();
                 if kept { writer.send(&report).await } else { Ok(()) }

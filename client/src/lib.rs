@@ -12,3 +12,5 @@ pub mod login_ticket;
 pub mod outbox;
 pub mod player;
 pub mod provision;
+
+mod unanswered;

@@ -126,6 +126,17 @@ impl Outbox {
         self.waiting.values()
     }
 
+    /// The report with this id, if it waits.
+    #[must_use]
+    pub fn get(&self, id: ReportId) -> Option<&MatchReport> {
+        self.waiting.get(&id)
+    }
+
+    /// The ids of what waits, in order.
+    pub fn ids(&self) -> impl Iterator<Item = ReportId> + '_ {
+        self.waiting.keys().copied()
+    }
+
     /// How many wait.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -235,6 +235,13 @@ impl crate::play::Outboxes for Registry {
     fn send_to_player(&self, player: PlayerId, message: &ToPlayer) -> bool {
         self.send_to_player(player, message)
     }
+
+    fn overload_server(&self, server: &ServerPeer, retry_after_ms: u32) -> bool {
+        let closing = Closing { retry_after_ms, ..Closing::now(CloseCode::Overload, Ending::ClosedByHost, "store-failed") };
+        let sessions = lock(&self.servers);
+        let entry = sessions.get(&server.server).filter(|entry| entry.peer.session_id == server.session_id);
+        entry.map(|entry| entry.outbox.close(closing)).is_some()
+    }
 }
 
 fn ending_of(code: CloseCode) -> Ending {

@@ -337,7 +337,8 @@ async fn load_queues(config: &Arc<Config>, store: &Store, now: UnixMillis) -> Re
         let id = store.ensure_queue(queue.name()).await?;
         install_engine(store, queue.name(), id, Arc::clone(&plugins.rating) as Arc<dyn RatingEngine>, now).await?;
         let (rules, policy) = (Arc::clone(&plugins.rules) as _, Arc::clone(&plugins.policy) as _);
-        let play = PlayQueue::new(id, queue.shape.clone(), rules, &queue.outer_bounds, policy, fallback);
+        let play = PlayQueue::new(id, queue.shape.clone(), rules, &queue.outer_bounds, policy, fallback)
+            .with_rating(Arc::clone(&plugins.rating) as _);
         queues.push(LoadedQueue { play, plugins: Arc::new(plugins) });
     }
     Ok(queues)

@@ -165,7 +165,6 @@ impl Lobby {
         match event {
             Event::AllowPlayers(allow) => {
                 let match_id = MatchId(allow.match_id);
-                self.games.retain(|_, game| !game.is_closed());
                 if !self.games.contains_key(&match_id) {
                     self.tally.hosted.fetch_add(1, Ordering::Relaxed);
                     self.open(match_id, allow);
@@ -179,10 +178,12 @@ impl Lobby {
                     game.try_send(Knock::Voided).ok();
                 }
             }
-            Event::ReportAcknowledged(_) => {
+            Event::ReportAcknowledged(ack) => {
+                self.games.remove(&MatchId(ack.match_id));
                 self.tally.acknowledged.fetch_add(1, Ordering::Relaxed);
             }
             Event::ReportRefused(refused) => {
+                self.games.remove(&MatchId(refused.match_id));
                 self.tally.refused.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(?refused, "a report was refused");
             }

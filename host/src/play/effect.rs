@@ -4,6 +4,8 @@ use ladder::id::{PlayerId, ServerId};
 use ladder::reason::Reason;
 use protocol::message::{ToGameServer, ToPlayer, v1};
 
+use crate::net::peer::ServerPeer;
+
 /// The way to everybody who is connected. Implemented by the registry of sessions; tests listen in.
 ///
 /// Sending never waits: a message to somebody who is not connected, or who reads too slowly, is lost, and is derived again from stored
@@ -13,6 +15,11 @@ pub trait Outboxes: Send + Sync {
     fn send_to_server(&self, server: ServerId, message: &ToGameServer) -> bool;
     /// Puts a message into a player's outbox; `false` if the player is not connected.
     fn send_to_player(&self, player: PlayerId, message: &ToPlayer) -> bool;
+    /// Ends this session of a game server with Close 6: the host cannot do its part now, and the game server should come back after
+    /// `retry_after_ms`. `false` if the session is over already, as it always is where nobody connects.
+    fn overload_server(&self, _server: &ServerPeer, _retry_after_ms: u32) -> bool {
+        false
+    }
 }
 
 /// One message that is due.

@@ -25,7 +25,12 @@ impl Play {
     }
 
     async fn admit(&self, peer: &ServerPeer, match_id: MatchId) -> Result<(), Ignored> {
-        let admitted = self.board().begin_admission(match_id, peer.server).map_err(ignored)?;
+        let begun = self.board().begin_admission(match_id, peer.server);
+        let admitted = match begun {
+            Ok(admitted) => admitted,
+            Err(AckIgnored::Repeated) => return Ok(()),
+            Err(why) => return Err(ignored(why)),
+        };
         let now = self.clock.now();
         match self.store.admit_match(&admitted, now).await {
             Ok(Ok(())) => {
@@ -154,7 +159,7 @@ fn ignored(why: AckIgnored) -> Ignored {
     let reason = match why {
         AckIgnored::Unknown => "unknown-match",
         AckIgnored::ForeignMatch => "foreign-match",
-        AckIgnored::NotPending => "wrong-state",
+        AckIgnored::NotPending | AckIgnored::Repeated => "wrong-state",
     };
     Ignored { reason }
 }

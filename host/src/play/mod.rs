@@ -45,7 +45,7 @@ use effect::Effect;
 
 pub use effect::Outboxes;
 pub use join_token::JoinKey;
-pub use queue::PlayQueue;
+pub use queue::{PlayQueue, Quarantine};
 
 /// The game side of one host. Shared by every session and by its own background tasks.
 pub struct Play {

@@ -9,8 +9,21 @@ use ladder::queue::QueueShape;
 use ladder::report::StatBounds;
 use ladder::rules::StatRules;
 use ladder::stats::Bound;
+use plugin_runtime::RatingPlugin;
 
-/// What one queue plays by. The rating engine is not here: the store calls it, inside the transaction that accepts a report.
+/// A plugin that is not called any more after too many faults in a row.
+pub trait Quarantine: Send + Sync {
+    /// Calls it again, until it has faulted too often once more.
+    fn reset_quarantine(&self);
+}
+
+impl Quarantine for RatingPlugin {
+    fn reset_quarantine(&self) {
+        self.reset_quarantine();
+    }
+}
+
+/// What one queue plays by. The rating engine is not called here: the store does that, inside the transaction that accepts a report.
 pub struct PlayQueue {
     /// Its number in the store.
     pub id: QueueId,
@@ -24,6 +37,8 @@ pub struct PlayQueue {
     pub policy: Arc<dyn MatchmakingPolicy>,
     /// Proposes matches while `policy` is in quarantine; `None`: players wait.
     pub fallback_policy: Option<Arc<dyn MatchmakingPolicy>>,
+    /// The rating engine's way out of quarantine; `None`: only an operator ends it.
+    pub rating: Option<Arc<dyn Quarantine>>,
 }
 
 impl PlayQueue {
@@ -38,7 +53,13 @@ impl PlayQueue {
         fallback_policy: Option<Arc<dyn MatchmakingPolicy>>,
     ) -> Self {
         let bounds = StatBounds::new(&shape, outer_bounds, rules.bounds());
-        Self { id, shape, rules, bounds, policy, fallback_policy }
+        Self { id, shape, rules, bounds, policy, fallback_policy, rating: None }
+    }
+
+    /// With a rating engine that is tried again now and then while it is in quarantine and reports wait for it.
+    #[must_use]
+    pub fn with_rating(self, rating: Arc<dyn Quarantine>) -> Self {
+        Self { rating: Some(rating), ..self }
     }
 
     /// The queue's name.

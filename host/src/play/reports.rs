@@ -7,8 +7,8 @@
 //!                    same ReportAck      and a mistake of the sender         ratings, end of the match
 //! ```
 //!
-//! The acknowledgement leaves after the commit. If the store fails, nothing is answered and nothing has happened: the game server keeps the
-//! report and sends it again. If a plugin fails, the report is accepted all the same: without the rules the declared bounds are enforced,
+//! The acknowledgement leaves after the commit. If the store fails, nothing is answered and nothing has happened: the session ends with
+//! Close 6, and the game server, which keeps the report, sends it again in the next one. If a plugin fails, the report is accepted all the same: without the rules the declared bounds are enforced,
 //! without the rating engine it waits for its rating.
 
 use ladder::id::{MatchId, PlayerId, ReportId};
@@ -29,6 +29,9 @@ use crate::net::peer::{PeerMisbehaved, ServerPeer};
 
 /// How far the host trusts a game server whose certificate is in force. One value for all of them in this version.
 const TRUST: f64 = 1.0;
+
+/// How long a game server whose report was not stored stays away before it tries again.
+const STORE_RETRY_MS: u32 = 5_000;
 
 /// Why a report was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +73,7 @@ impl Play {
             Err(NotTaken::Refused(refusal)) => self.refuse(from, report_id, match_id, &refusal),
             Err(NotTaken::Store(error)) => {
                 tracing::error!(session = %from.session_id, match_id, error = %error, "a report was not stored; it will come again");
+                self.outboxes.overload_server(from, STORE_RETRY_MS);
                 Ok(())
             }
         }

@@ -6,9 +6,12 @@
 use std::time::Duration;
 
 use ladder::id::{MatchId, PlayerId};
+use ladder::reason::{Reason, code};
 use protocol::message::{FromGameServer, v1};
 
+use super::board::Start;
 use super::budget::Rate;
+use super::effect::Effect;
 use super::{Play, log_entries};
 use crate::metrics::{Alert, AlertLabels};
 use crate::net::peer::{PeerMisbehaved, ServerPeer};
@@ -78,12 +81,28 @@ impl Play {
         self.deliver(effects);
     }
 
-    async fn handle_started(&self, peer: &ServerPeer, match_id: MatchId) -> Result<(), Ignored> {
-        if !self.board().hosts(peer.server, match_id) {
-            return Err(Ignored { reason: "foreign-match" });
+    /// Whether the sender hosts this match; `false`: nobody does, for instance because it is over.
+    fn check_hosts(&self, peer: &ServerPeer, match_id: MatchId) -> Result<bool, Ignored> {
+        let board = self.board();
+        match board.hosts(peer.server, match_id) {
+            true => Ok(true),
+            false if board.is_open(match_id) => Err(Ignored { reason: "foreign-match" }),
+            false => Ok(false),
         }
-        if !self.board().may_start(match_id) {
-            return Err(Ignored { reason: "wrong-state" });
+    }
+
+    async fn handle_started(&self, peer: &ServerPeer, match_id: MatchId) -> Result<(), Ignored> {
+        if !self.check_hosts(peer, match_id)? {
+            // It was away when the match ended without a result, and says after its return what it still believes.
+            let over = Reason::new(code::MATCH_EXPIRED, "the match is over");
+            self.deliver(vec![Effect::match_voided(peer.server, match_id.0, &over)]);
+            return Ok(());
+        }
+        let start = self.board().start_of(match_id);
+        match start {
+            Start::First => {}
+            Start::Again => return Ok(()),
+            Start::TooEarly => return Err(Ignored { reason: "wrong-state" }),
         }
         let now = self.clock.now();
         match self.store.start_match(match_id, peer.server, now).await {
@@ -93,16 +112,19 @@ impl Play {
             }
             Ok(Err(_refusal)) => Err(Ignored { reason: "wrong-state" }),
             Err(error) => {
-                // The start is a detail: the report ends the match as well, started or not.
+                // The start is a detail: the report ends the match as well, started or not. But a match that runs is not voided as one that
+                // did not start in time.
                 tracing::error!(session = %peer.session_id, %match_id, error = %error, "the start of a match was not stored");
+                self.board().started(match_id, now);
                 Ok(())
             }
         }
     }
 
     async fn handle_presence(&self, peer: &ServerPeer, match_id: MatchId, player: PlayerId, came: bool) -> Result<(), Ignored> {
-        if !self.board().hosts(peer.server, match_id) {
-            return Err(Ignored { reason: "foreign-match" });
+        if !self.check_hosts(peer, match_id)? {
+            // Players leave after the end of a match as well.
+            return Ok(());
         }
         let now = self.clock.now();
         let stored = if came {

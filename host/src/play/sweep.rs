@@ -1,18 +1,24 @@
 //! What has waited for too long: allowlists, game servers, matches, players, and reports that wait for their rating engine.
 
+use std::time::Duration;
+
 use futures_util::StreamExt as _;
+use ladder::fault::PluginFault;
 use store::RatedWaiting;
 
-use super::Play;
 use super::board::{Counts, Due};
+use super::budget::Rate;
 use super::effect::Effect;
 use super::reports::rated_ending;
+use super::{Play, PlayQueue};
 use crate::metrics::{ActiveState, ByQueue, MatchLabels};
 
 /// Decisions under way at the same time: the loss of a large game server makes hundreds, and the store bounds how many may wait.
 const DECISIONS_MAX: usize = 64;
 /// Reports of one queue that are rated in one transaction once the engine works again.
 const BACKLOG_STEP_MAX: u32 = 256;
+/// How often a rating engine in quarantine is tried.
+const PROBES: Rate = Rate { burst: 1, period: Duration::from_secs(60) };
 
 impl Play {
     /// Ends everything whose time is over. The decisions do not depend on each other, so those that are made together share a commit.
@@ -31,27 +37,42 @@ impl Play {
     }
 
     /// Rates what had to wait for an engine that faulted, in journal order, as far as it works now; the players hear of it.
+    ///
+    /// An engine in quarantine would never show that it works again, because nobody calls it: now and then it is tried all the same.
     pub async fn rate_backlog(&self) {
-        for queue in &self.queues {
-            match self.store.rate_waiting(queue.id, BACKLOG_STEP_MAX).await {
-                Ok(Ok(RatedWaiting { rated, fault, .. })) => {
-                    if !rated.is_empty() {
-                        tracing::info!(queue = queue.name(), rated = rated.len(), "rated reports that had waited for their engine");
-                    }
-                    if let Some((seq, fault)) = fault {
-                        tracing::warn!(queue = queue.name(), %seq, reason = fault.code(), error = %fault, "a report still waits for its rating");
-                    }
-                    for (_, match_id, changes) in rated {
-                        let Some(match_id) = match_id else { continue };
-                        let told = changes.iter().map(|change| Effect::to_player(change.player, rated_ending(match_id, change)));
-                        self.deliver(told.collect());
-                    }
-                }
-                // The queue's engine is being installed or was exchanged by another process: the next turn looks again.
-                Ok(Err(why)) => tracing::debug!(queue = queue.name(), error = %why, "the backlog of ratings waits"),
-                Err(error) => tracing::error!(queue = queue.name(), error = %error, "the backlog of ratings could not be looked at"),
+        for (index, queue) in self.queues.iter().enumerate() {
+            let fault = self.rate_waiting(queue).await;
+            let (Some(PluginFault::Quarantined { .. }), Some(rating)) = (fault, &queue.rating) else { continue };
+            if self.board().may_probe_rating(index, PROBES, self.clock.now()) {
+                tracing::info!(queue = queue.name(), "tries a rating engine that is in quarantine");
+                rating.reset_quarantine();
+                self.rate_waiting(queue).await;
             }
         }
+    }
+
+    /// Rates as much of one queue's backlog as its engine can; returns what stopped it.
+    async fn rate_waiting(&self, queue: &PlayQueue) -> Option<PluginFault> {
+        match self.store.rate_waiting(queue.id, BACKLOG_STEP_MAX).await {
+            Ok(Ok(RatedWaiting { rated, fault, .. })) => {
+                if !rated.is_empty() {
+                    tracing::info!(queue = queue.name(), rated = rated.len(), "rated reports that had waited for their engine");
+                }
+                if let Some((seq, fault)) = &fault {
+                    tracing::warn!(queue = queue.name(), %seq, reason = fault.code(), error = %fault, "a report still waits for its rating");
+                }
+                for (_, match_id, changes) in rated {
+                    let Some(match_id) = match_id else { continue };
+                    let told = changes.iter().map(|change| Effect::to_player(change.player, rated_ending(match_id, change)));
+                    self.deliver(told.collect());
+                }
+                return fault.map(|(_, fault)| fault);
+            }
+            // The queue's engine is being installed or was exchanged by another process: the next turn looks again.
+            Ok(Err(why)) => tracing::debug!(queue = queue.name(), error = %why, "the backlog of ratings waits"),
+            Err(error) => tracing::error!(queue = queue.name(), error = %error, "the backlog of ratings could not be looked at"),
+        }
+        None
     }
 
     fn note_counts(&self) {

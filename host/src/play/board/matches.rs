@@ -33,9 +33,23 @@ pub(in super::super) enum AckIgnored {
     /// The match is on another game server.
     #[error("the match is on another game server")]
     ForeignMatch,
-    /// The match was acknowledged before, or is being moved away.
+    /// It acknowledged the match before: nobody's mistake, because an allowlist may come again.
+    #[error("the match was acknowledged before")]
+    Repeated,
+    /// The match is in the middle of another decision.
     #[error("the match does not wait for an acknowledgement")]
     NotPending,
+}
+
+/// What a game server's word that a match started means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Start {
+    /// The match was acknowledged and did not start before.
+    First,
+    /// Said again, as after every reconnect, or while a transaction decides about the match: nothing to do.
+    Again,
+    /// Nobody was sent to that match yet.
+    TooEarly,
 }
 
 /// Where a match goes that its game server did not take.
@@ -103,8 +117,13 @@ impl Board {
         let pending = match std::mem::replace(&mut open.phase, Phase::Deciding) {
             Phase::Pending(pending) => pending,
             other => {
+                let repeated = matches!(other, Phase::Admitted(_) | Phase::Live(_));
                 open.phase = other;
-                return Err(if open.server == from { AckIgnored::NotPending } else { AckIgnored::ForeignMatch });
+                return Err(match open.server == from {
+                    false => AckIgnored::ForeignMatch,
+                    true if repeated => AckIgnored::Repeated,
+                    true => AckIgnored::NotPending,
+                });
             }
         };
         pending.handle_ack(from).map_err(|stranger| {
@@ -129,9 +148,13 @@ impl Board {
         }
     }
 
-    /// Whether the match was acknowledged and did not start.
-    pub(in super::super) fn may_start(&self, match_id: MatchId) -> bool {
-        self.matches.get(&match_id).is_some_and(|open| matches!(open.phase, Phase::Admitted(_)))
+    /// What it means that the game server says this match started.
+    pub(in super::super) fn start_of(&self, match_id: MatchId) -> Start {
+        match self.matches.get(&match_id).map(|open| &open.phase) {
+            Some(Phase::Admitted(_)) => Start::First,
+            Some(Phase::Live(_) | Phase::Deciding) => Start::Again,
+            Some(Phase::Pending(_)) | None => Start::TooEarly,
+        }
     }
 
     /// Takes a match that its game server did not take away from it, and looks for another one in the region.

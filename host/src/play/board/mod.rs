@@ -24,13 +24,13 @@ use ladder::reason::Reason;
 use ladder::time::UnixMillis;
 use protocol::id::SessionId;
 
-use super::budget::Budget;
+use super::budget::{Budget, Rate};
 use super::join_token::JoinKey;
 use super::matchmaker::mirror::Mirror;
 use super::matchmaker::slots::Slots;
 use crate::config::Matchmaking;
 
-pub(super) use matches::{AckIgnored, Due, Relocation};
+pub(super) use matches::{AckIgnored, Due, Relocation, Start};
 pub(super) use players::Whereabouts;
 use servers::Beat;
 
@@ -50,6 +50,7 @@ pub(super) struct QueueBoard {
     pub(super) shape: QueueShape,
     pub(super) mirror: Mirror,
     waits: RecentWaits,
+    rating_probes: Budget,
 }
 
 /// A game server that is connected, or was a moment ago and has matches.
@@ -124,7 +125,13 @@ impl Board {
     pub(super) fn new(settings: Matchmaking, join_key: JoinKey, queues: Vec<(QueueId, QueueShape)>) -> Self {
         let queues = queues
             .into_iter()
-            .map(|(id, shape)| QueueBoard { id, mirror: Mirror::new(shape.regions.len()), waits: RecentWaits::default(), shape })
+            .map(|(id, shape)| QueueBoard {
+                id,
+                mirror: Mirror::new(shape.regions.len()),
+                waits: RecentWaits::default(),
+                rating_probes: Budget::default(),
+                shape,
+            })
             .collect();
         Self { settings, join_key, queues, servers: BTreeMap::new(), players: BTreeMap::new(), matches: BTreeMap::new() }
     }
@@ -142,6 +149,11 @@ impl Board {
     /// Notes how long a matched queue ticket had waited, for the estimates of those who still wait.
     pub(super) fn note_wait(&mut self, queue: usize, waited: Duration) {
         self.queues[queue].waits.note(waited);
+    }
+
+    /// Spends a queue's budget for calling a rating engine that is in quarantine; `false` if it is used up.
+    pub(super) fn may_probe_rating(&mut self, queue: usize, rate: Rate, now: UnixMillis) -> bool {
+        self.queues[queue].rating_probes.spend(rate, now).is_ok()
     }
 
     /// Matches open per game server.

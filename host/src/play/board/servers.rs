@@ -67,15 +67,16 @@ fn is_address(text: &str) -> bool {
 }
 
 impl Board {
-    /// A game server's session began: it is told again whom to admit to matches that it has not acknowledged.
+    /// A game server's session began: it is told again whom to admit, also to matches that it has acknowledged: it may have
+    /// restarted and forgotten them.
     pub(in super::super) fn server_opened(&mut self, peer: &ServerPeer, now: UnixMillis) -> Vec<Effect> {
         let known = self.servers.entry(peer.server).or_default();
         known.owner.clone_from(&peer.owner);
         known.session = Some(peer.session_id);
         known.credential_dead = false;
         known.name_mismatch_noted = false;
-        let pending: Vec<MatchId> = self.matches_on(peer.server).collect();
-        pending.into_iter().filter_map(|match_id| self.invite_again(match_id, now)).collect()
+        let open: Vec<MatchId> = self.matches_on(peer.server).collect();
+        open.into_iter().filter_map(|match_id| self.invite_again(match_id, now)).collect()
     }
 
     /// A game server's session is over. Its matches wait for it for a while, unless its certificate is dead.
@@ -125,6 +126,11 @@ impl Board {
         self.servers.get_mut(&server).is_some_and(|known| known.log_entries.spend(rate, now).is_ok())
     }
 
+    /// Whether that match is open on any game server.
+    pub(in super::super) fn is_open(&self, match_id: MatchId) -> bool {
+        self.matches.contains_key(&match_id)
+    }
+
     /// Whether this game server hosts that open match.
     pub(in super::super) fn hosts(&self, server: ServerId, match_id: MatchId) -> bool {
         self.matches.get(&match_id).is_some_and(|open| open.server == server)
@@ -148,10 +154,11 @@ impl Board {
     fn invite_again(&mut self, match_id: MatchId, now: UnixMillis) -> Option<Effect> {
         let ack_within = std::time::Duration::from_millis(self.settings.allowlist_ack_ms_max);
         let open = self.matches.get_mut(&match_id)?;
-        if !matches!(open.phase, Phase::Pending(_)) {
-            return None;
+        match open.phase {
+            Phase::Pending(_) => open.overdue_at = now.plus(ack_within),
+            Phase::Admitted(_) | Phase::Live(_) => {}
+            Phase::Deciding => return None,
         }
-        open.overdue_at = now.plus(ack_within);
         self.invitation(match_id)
     }
 }

@@ -142,7 +142,7 @@ fn a_stranger_cannot_acknowledge_and_nobody_acknowledges_twice() {
     assert_eq!(refused(&mut board, 7, 2), Some(AckIgnored::ForeignMatch));
     assert_eq!(refused(&mut board, 8, 1), Some(AckIgnored::Unknown));
     admitted(&mut board, at(10));
-    assert_eq!(refused(&mut board, 7, 1), Some(AckIgnored::NotPending));
+    assert_eq!(refused(&mut board, 7, 1), Some(AckIgnored::Repeated));
     assert_eq!(refused(&mut board, 7, 2), Some(AckIgnored::ForeignMatch));
 }
 
@@ -247,9 +247,9 @@ fn a_match_that_never_starts_or_never_ends_is_voided() {
     admitted(&mut board, START);
     assert_eq!(board.due(at(settings.start_ms_max - 1)), []);
     assert!(matches!(&board.due(at(settings.start_ms_max))[..], [Due::Void(_, because)] if because.code == code::MATCH_EXPIRED));
-    assert!(board.may_start(MatchId(7)));
+    assert_eq!(board.start_of(MatchId(7)), Start::First);
     board.started(MatchId(7), at(1_000));
-    assert!(!board.may_start(MatchId(7)));
+    assert_eq!(board.start_of(MatchId(7)), Start::Again);
     assert_eq!(board.due(at(1_000 + settings.match_ms_max - 1)), []);
     assert!(matches!(&board.due(at(1_000 + settings.match_ms_max))[..], [Due::Void(..)]));
 

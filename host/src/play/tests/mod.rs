@@ -341,3 +341,101 @@ async fn a_claimed_name_is_overridden_by_the_certificates_owner() {
     }
     assert!(world.metrics.render().contains("ranked_alerts_total{alert=\"name-mismatch\"} 1"), "counted once a session");
 }
+
+/// Goal: no report is stuck because the disk was. Method: another process holds the database for longer than the host waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_cannot_be_stored_ends_the_session_so_that_it_comes_again() {
+    let mut world = World::new().await;
+    let match_id = world.playing().await;
+    let other = rusqlite::Connection::open(world.folder.path().join("ranked.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    world.says(1, world.report(match_id, 1, 1)).await.unwrap();
+    let heard = world.heard();
+    assert_eq!((heard.overloaded, heard.to_servers, heard.to_players), (vec![(1, 5_000)], vec![], vec![]));
+    other.execute_batch("ROLLBACK").unwrap();
+    world.says(1, world.report(match_id, 1, 1)).await.unwrap();
+    let heard = world.heard();
+    assert_eq!((heard.report_acks().len(), heard.overloaded), (1, vec![]));
+}
+
+/// Goal: a game server may say again what it said before. Method: more often than it may make mistakes, before and after the match ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_is_said_again_is_no_mistake() {
+    let mut world = World::new().await;
+    let match_id = world.playing().await;
+    for _ in 0..100 {
+        world.says(1, v1::MatchStarted { match_id }).await.unwrap();
+    }
+    assert_eq!(world.heard().to_servers, []);
+    world.play.server_closed(&server_peer(1, 1), Ending::CredentialDead).await;
+    world.server_comes(1).await;
+    world.heard();
+    for _ in 0..100 {
+        world.says(1, v1::MatchStarted { match_id }).await.unwrap();
+        world.says(1, v1::PlayerLeft { match_id, player_id: 1 }).await.unwrap();
+        assert_eq!(world.heard().voided(), [(1, "match-expired".to_owned())], "it missed the end of the match");
+    }
+}
+
+/// Goal: a match that runs is not voided as one that never started. Method: its start cannot be stored.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_cannot_be_stored_counts_all_the_same() {
+    let mut world = World::new().await;
+    let match_id = world.matched().await;
+    world.says(1, accept(match_id)).await.unwrap();
+    let other = rusqlite::Connection::open(world.folder.path().join("ranked.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    world.says(1, v1::MatchStarted { match_id }).await.unwrap();
+    other.execute_batch("ROLLBACK").unwrap();
+    world.heard();
+    world.pass(Matchmaking::default().start_ms_max);
+    world.play.sweep().await;
+    assert_eq!(world.heard().endings(), []);
+}
+
+/// Goal: a game server that restarted admits the players of its matches. Method: it comes back within the grace, admitted and then live.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_game_server_that_restarts_is_told_again_whom_to_admit() {
+    let mut world = World::new().await;
+    let match_id = world.matched().await;
+    let invited = world.heard().allowlists();
+    world.says(1, accept(match_id)).await.unwrap();
+    for state in ["admitted", "live"] {
+        world.play.server_closed(&server_peer(1, 1), Ending::Truncated).await;
+        world.heard();
+        world.server_comes(1).await;
+        assert_eq!(world.heard().allowlists(), invited, "{state}");
+        for _ in 0..100 {
+            world.says(1, accept(match_id)).await.unwrap();
+        }
+        assert_eq!(world.heard().to_players, [], "{state}: nothing new for the players");
+        world.says(1, v1::MatchStarted { match_id }).await.unwrap();
+    }
+    world.says(1, world.report(match_id, 1, 1)).await.unwrap();
+    assert_eq!(world.heard().report_acks().len(), 1);
+}
+
+/// Goal: an engine that works again gets out of quarantine. Method: one fault puts it in; it is tried once a minute until it works.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_in_quarantine_is_tried_once_a_minute() {
+    let mut world = World::new().await;
+    let match_id = world.playing().await;
+    let resets = |world: &World| *world.engine.resets.lock().unwrap();
+    *world.engine.broken.lock().unwrap() = true;
+    *world.engine.quarantines.lock().unwrap() = true;
+    world.says(1, world.report(match_id, 1, 1)).await.unwrap();
+    for _ in 0..3 {
+        world.play.rate_backlog().await;
+    }
+    assert_eq!(resets(&world), 1);
+    *world.engine.broken.lock().unwrap() = false;
+    world.pass(59_999);
+    world.play.rate_backlog().await;
+    assert_eq!(resets(&world), 1);
+    world.heard();
+    world.pass(1);
+    world.play.rate_backlog().await;
+    assert_eq!(resets(&world), 2);
+    assert!(world.heard().endings().iter().all(|(_, ended)| ended.ending() == v1::MatchEnding::Rated));
+    assert_eq!(world.store.leaderboard(ladder::id::QueueId(1), 0, 10).await.unwrap().len(), 2);
+}

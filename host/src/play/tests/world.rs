@@ -18,10 +18,10 @@ use tempfile::TempDir;
 use crate::clock::Clock;
 use crate::config::Matchmaking;
 use crate::metrics::Metrics;
-use crate::net::peer::{PeerMisbehaved, Sessions as _};
+use crate::net::peer::{PeerMisbehaved, ServerPeer, Sessions as _};
 use crate::play::board::tests::{START, beat, player_peer, server_peer};
 use crate::play::matchmaker::Matchmaker;
-use crate::play::{JoinKey, Outboxes, Play, PlayParts, PlayQueue};
+use crate::play::{JoinKey, Outboxes, Play, PlayParts, PlayQueue, Quarantine};
 
 /// Everything that was sent and not yet heard.
 #[derive(Default)]
@@ -36,12 +36,28 @@ impl Outboxes for Mailbox {
         self.0.lock().unwrap().to_players.push((player, message.clone()));
         true
     }
+    fn overload_server(&self, server: &ServerPeer, retry_after_ms: u32) -> bool {
+        self.0.lock().unwrap().overloaded.push((server.server.0[0], retry_after_ms));
+        true
+    }
 }
 
 /// A rating engine that can be told to fault.
 pub(super) struct Switchable {
     inner: Box<dyn RatingEngine>,
     pub(super) broken: Mutex<bool>,
+    /// Whether one fault puts it into quarantine.
+    pub(super) quarantines: Mutex<bool>,
+    quarantined: Mutex<bool>,
+    /// How often the quarantine was lifted.
+    pub(super) resets: Mutex<u32>,
+}
+
+impl Quarantine for Switchable {
+    fn reset_quarantine(&self) {
+        *self.quarantined.lock().unwrap() = false;
+        *self.resets.lock().unwrap() += 1;
+    }
 }
 
 impl RatingEngine for Switchable {
@@ -55,7 +71,12 @@ impl RatingEngine for Switchable {
         self.inner.initial()
     }
     fn rate(&self, memory: &[u8], contest: &Contest) -> Result<Update, PluginFault> {
+        let mut quarantined = self.quarantined.lock().unwrap();
+        if *quarantined {
+            return Err(PluginFault::Quarantined { faults_in_a_row: 1 });
+        }
         if *self.broken.lock().unwrap() {
+            *quarantined = *self.quarantines.lock().unwrap();
             return Err(PluginFault::Deadline { deadline_ms_max: 50 });
         }
         self.inner.rate(memory, contest)
@@ -77,7 +98,7 @@ pub(super) struct World {
     matchmaker: Matchmaker,
     queue: QueueId,
     plugins: Plugins,
-    _folder: TempDir,
+    pub(super) folder: TempDir,
 }
 
 /// Loaded once per test, so that a restart does not compile them again.
@@ -85,6 +106,7 @@ struct Plugins {
     rules: Arc<dyn ladder::rules::StatRules>,
     policy: Arc<dyn MatchmakingPolicy>,
     fallback: Option<Arc<dyn MatchmakingPolicy>>,
+    rating: Arc<dyn Quarantine>,
 }
 
 fn shape() -> QueueShape {
@@ -104,7 +126,8 @@ impl World {
     /// With `policy` in force and the built-in one as its fallback.
     pub(super) async fn with_policy(policy: Option<Arc<dyn MatchmakingPolicy>>) -> Self {
         let folder = TempDir::new().unwrap();
-        let store = Store::open(folder.path().join("ranked.db"), store::Options::default()).unwrap();
+        let options = store::Options { busy_timeout: std::time::Duration::from_millis(50), ..store::Options::default() };
+        let store = Store::open(folder.path().join("ranked.db"), options).unwrap();
         let queue = store.ensure_queue("duel").await.unwrap();
         for number in 1..=4 {
             let player = store.register_player(format!("player-{number}"), "argon2id", START).await.unwrap().unwrap();
@@ -112,18 +135,25 @@ impl World {
         }
         let runtime = Runtime::new().unwrap();
         let inner = Box::new(runtime.load_rating(spec(Role::Rating, "gaussian"), &shape()).unwrap());
-        let engine = Arc::new(Switchable { inner, broken: Mutex::new(false) });
+        let engine = Arc::new(Switchable {
+            inner,
+            broken: Mutex::default(),
+            quarantines: Mutex::default(),
+            quarantined: Mutex::default(),
+            resets: Mutex::default(),
+        });
         store.install_engine(queue, engine.clone(), |_| {}, START).await.unwrap().unwrap();
         let built_in: Arc<dyn MatchmakingPolicy> = Arc::new(runtime.load_policy(spec(Role::Policy, "skill-window"), &shape()).unwrap());
         let plugins = Plugins {
             rules: Arc::new(runtime.load_rules(spec(Role::Rules, "bounds"), &shape()).unwrap()),
+            rating: engine.clone(),
             fallback: policy.is_some().then(|| built_in.clone()),
             policy: policy.unwrap_or(built_in),
         };
         let (clock, mailbox, metrics) = (Clock::standing_at(START), Arc::new(Mailbox::default()), Arc::new(Metrics::new()));
         let play = start(queue, &plugins, &store, &mailbox, &metrics, &clock).await;
         let matchmaker = play.matchmaker(0);
-        Self { play, clock, store, mailbox, engine, metrics, teams: [1, 2], matchmaker, queue, plugins, _folder: folder }
+        Self { play, clock, store, mailbox, engine, metrics, teams: [1, 2], matchmaker, queue, plugins, folder }
     }
 
     /// The host dies and starts again: what the store holds remains, nobody is connected.
@@ -213,7 +243,8 @@ async fn start(
     clock: &Clock,
 ) -> Arc<Play> {
     let outer = BTreeMap::from([("kills".to_owned(), Bound::new(0.0, 100.0).unwrap())]);
-    let queue = PlayQueue::new(queue, shape(), plugins.rules.clone(), &outer, plugins.policy.clone(), plugins.fallback.clone());
+    let queue = PlayQueue::new(queue, shape(), plugins.rules.clone(), &outer, plugins.policy.clone(), plugins.fallback.clone())
+        .with_rating(plugins.rating.clone());
     let parts = PlayParts {
         queues: vec![queue],
         settings: Matchmaking::default(),
@@ -231,6 +262,8 @@ async fn start(
 pub(super) struct Heard {
     pub(super) to_servers: Vec<(ServerId, ToGameServer)>,
     pub(super) to_players: Vec<(PlayerId, ToPlayer)>,
+    /// Game servers whose session was ended with Close 6, and when they may come back.
+    pub(super) overloaded: Vec<(u8, u32)>,
 }
 
 impl Heard {
