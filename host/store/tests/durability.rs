@@ -201,6 +201,7 @@ fn a_closed_store_has_stored_what_was_queued() {
     let store = open(&path).unwrap();
     let pending: Vec<_> = (0..50).map(|number| store.register_player(format!("p{number}"), "h", UnixMillis(1))).collect();
     drop(store);
+    assert!(!folder.path().join("ranked.db-wal").exists(), "the file alone is the whole database");
     assert_eq!(verify(&path).unwrap().players, 50);
     for pending in pending {
         pending.wait().unwrap().unwrap();
