@@ -108,6 +108,9 @@ fn a_nuke_kills_everything_at_once() {
     assert_eq!(world.store.nuke(None, stolen(), NOW).wait().unwrap().unwrap().certificates, 1);
 }
 
+/// A name for the assertion, what kills the certificate, and the time after it.
+type Death = (&'static str, fn(&World), UnixMillis);
+
 #[test]
 fn a_withdrawn_game_server_gets_no_match() {
     let world = world_with_keys();
@@ -121,7 +124,7 @@ fn a_withdrawn_game_server_gets_no_match() {
 
 #[test]
 fn a_report_after_the_revocation_is_refused() {
-    let deaths: [(&str, fn(&World), UnixMillis); 3] = [
+    let deaths: [Death; 3] = [
         ("revoked", |world| assert!(world.second().revoke_certificate(SERVER, stolen(), NOW).wait().unwrap().is_ok()), NOW),
         ("retired", |world| assert!(world.second().nuke(None, stolen(), NOW).wait().unwrap().is_ok()), NOW),
         ("ran out", |_| (), UnixMillis(NOW.0 + 1000)),
