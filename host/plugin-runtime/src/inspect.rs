@@ -53,8 +53,9 @@ impl Runtime {
         let compile_time = started.elapsed();
         let surface = Surface::of(&component.component_type(), component.engine());
         let roles = surface.roles();
-        let described = surface.check(roles.first().copied().unwrap_or(Role::Rating)).and_then(|()| {
-            let service = self.service_for_inspection(source, &component);
+        let role = roles.first().copied().unwrap_or(Role::Rating);
+        let described = surface.check(role).and_then(|()| {
+            let service = self.service_for_inspection(role, source, &component);
             let prepared = Prepared::new(&component)?;
             let started = Instant::now();
             let description = prepared.describe(&service)?;

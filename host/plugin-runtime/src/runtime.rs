@@ -99,7 +99,7 @@ impl Runtime {
     /// The environment's fault: too little address space, no thread.
     pub fn new() -> Result<Self, RuntimeError> {
         let exact = engine(true, RUNNING_MAX).map_err(RuntimeError::Sandbox)?;
-        let fast = engine(false, POLICIES_MAX).map_err(RuntimeError::Sandbox)?;
+        let fast = engine(false, POLICIES_MAX + RUNNING_MAX).map_err(RuntimeError::Sandbox)?;
         watch_deadlines([exact.weak(), fast.weak()])?;
         let shared = Shared { exact, fast, running: Arc::new(Slots::new(RUNNING_MAX)), compiled: Mutex::default() };
         Ok(Self { shared: Arc::new(shared) })
@@ -178,12 +178,12 @@ impl Runtime {
     }
 
     /// A service that belongs to no queue, for looking at a component from outside.
-    pub(crate) fn service_for_inspection(&self, source: &PluginSource, component: &Component) -> Service {
+    pub(crate) fn service_for_inspection(&self, role: Role, source: &PluginSource, component: &Component) -> Service {
         let terms = Terms {
             name: "inspection".into(),
             digest: source.digest(),
             parameters: "{}".to_owned(),
-            limits: Limits::of(Role::Rating),
+            limits: Limits::of(role),
             faults_max: FAULTS_MAX_DEFAULT,
         };
         Service::new(terms, QueueShape::default(), component.engine().clone(), Arc::clone(&self.shared.running))

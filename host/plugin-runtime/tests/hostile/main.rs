@@ -196,7 +196,7 @@ fn a_guest_that_lives_with_refused_memory_is_no_fault() {
 fn the_deadline_stands_behind_the_fuel() {
     let runtime = Runtime::new().unwrap();
     let rater = Rater { rate: "(loop $l (br $l)) unreachable", ..Rater::default() };
-    let limits = Limits { fuel_max: u64::MAX, ..Limits::of(Role::Rating) };
+    let limits = Limits { fuel_max: u64::MAX, deadline_ms_max: 50, ..Limits::of(Role::Rating) };
     let plugin = runtime.load_rating(PluginSpec { limits, ..spec(rater.component()) }, &duel()).unwrap();
     // Twice: a deadline that is armed for the first call only is a known way to lose it.
     for _ in 0..2 {
