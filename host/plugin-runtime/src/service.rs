@@ -172,8 +172,13 @@ impl Service {
 
 /// Bounds how many stores run at once, so that instantiation never meets an empty pool: that would look like the plugin's fault.
 pub(crate) struct Slots {
-    free: Mutex<u32>,
+    state: Mutex<SlotState>,
     returned: Condvar,
+}
+
+struct SlotState {
+    free: u32,
+    waiting: u32,
 }
 
 /// One running store's place; given back when dropped.
@@ -181,21 +186,54 @@ pub(crate) struct Slot<'a>(&'a Slots);
 
 impl Slots {
     pub(crate) fn new(count: u32) -> Self {
-        Self { free: Mutex::new(count), returned: Condvar::new() }
+        Self { state: Mutex::new(SlotState { free: count, waiting: 0 }), returned: Condvar::new() }
     }
 
     /// Waits until a place is free; calls are bounded by their deadline, so the wait is too.
     fn take(&self) -> Slot<'_> {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut free = self.returned.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
-        *free -= 1;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        while state.free == 0 {
+            state.waiting += 1;
+            state = self.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
+        }
+        state.free -= 1;
         Slot(self)
     }
 }
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.0.returned.notify_one();
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.free += 1;
+        // Waking nobody would cost a system call in every rating call.
+        if state.waiting > 0 {
+            self.0.returned.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// Many threads through few places: never more inside than places, and nobody is left waiting.
+    #[test]
+    fn places_are_never_exceeded_and_nobody_waits_forever() {
+        let (slots, inside) = (Slots::new(2), AtomicU32::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        let slot = slots.take();
+                        assert!(inside.fetch_add(1, Ordering::SeqCst) < 2);
+                        std::thread::yield_now();
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                        drop(slot);
+                    }
+                });
+            }
+        });
     }
 }

@@ -78,6 +78,8 @@
 //! plugin_sdk::export_rating!(Points);
 //! ```
 
+#[cfg(target_arch = "wasm32")]
+mod arena;
 #[doc(hidden)]
 pub mod bindings;
 mod bulk;
