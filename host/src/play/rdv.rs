@@ -103,8 +103,15 @@ impl Play {
         if let Some(left) = self.store.dequeue(peer.player).await? {
             return Ok(self.board().left_queue(left.ticket, &left.members, &Reason::new("dequeued", "you left the queue")));
         }
-        match self.board().whereabouts(peer.player) {
+        let believed = self.board().whereabouts(peer.player);
+        match believed {
             Whereabouts::Nowhere => Err(Refused::new("not-queued", "you are in no queue")),
+            // The store knows of no queue ticket and of no match: the board has seen things in another order than they were committed.
+            Whereabouts::Waiting(_) if self.store.find_active_match(peer.player).await?.is_none() => {
+                let mut board = self.board();
+                board.drop_ghost(peer.player);
+                Ok(board.answer(peer.player, self.clock.now()))
+            }
             Whereabouts::Waiting(_) | Whereabouts::Playing(_) => Err(Refused::new("in-match", "your match is being made")),
         }
     }

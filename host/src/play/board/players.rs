@@ -114,6 +114,13 @@ impl Board {
         effects
     }
 
+    /// The store says that this player waits no more, whatever the board believed.
+    pub(in super::super) fn drop_ghost(&mut self, player: PlayerId) {
+        if let Some(&Place::Waiting { queue, ticket, .. }) = self.players.get(&player).map(|known| &known.place) {
+            self.drop_stale(queue, ticket);
+        }
+    }
+
     /// The store says that this queue ticket waits no more, whatever the board believed.
     pub(in super::super) fn drop_stale(&mut self, queue: usize, ticket: QueueTicketId) {
         let mirror = &mut self.queues[queue].mirror;

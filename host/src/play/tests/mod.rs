@@ -250,6 +250,19 @@ async fn nobody_enters_a_queue_twice_or_while_playing() {
     assert_eq!(world.store.waiting_count(ladder::id::QueueId(1)).await.unwrap(), 0);
 }
 
+/// Goal: a player whom only the board believes to wait can leave. Method: the queue ticket goes behind the board's back, as when another
+/// session's dequeue meets a requeue; then the player asks to leave.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_player_whose_queue_ticket_is_gone_leaves_the_queue_all_the_same() {
+    let world = World::new().await;
+    world.queues(1).await;
+    assert!(world.store.dequeue(PlayerId(1)).await.unwrap().is_some());
+    world.asks(1, v1::Dequeue {}).await;
+    let heard = world.heard();
+    assert_eq!(heard.refusals(), [""; 0]);
+    assert_eq!(heard.statuses().last().unwrap().1.state(), v1::QueueState::NotQueued);
+}
+
 /// Goal: a queue holds no ghosts. Method: a waiting player stays away; another one comes back in time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_player_who_stays_away_loses_the_place_in_the_queue() {
