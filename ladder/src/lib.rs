@@ -16,6 +16,7 @@
 
 extern crate alloc;
 
+pub mod bulk;
 pub mod fault;
 pub mod id;
 pub mod journal;

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use crate::bulk::BulkRatingEngine;
 use crate::fault::PluginFault;
 use crate::id::Digest;
 use crate::time::UnixSeconds;
@@ -122,4 +123,8 @@ pub trait RatingEngine: Send + Sync {
     /// # Errors
     /// The plugin's fault.
     fn predict(&self, memory: &[u8], line_up: &[Entrant], setting: &Setting) -> Result<Vec<f64>, PluginFault>;
+    /// The same engine in columns, thousands of contests a call; `None` if it has no such interface.
+    fn bulk(&self) -> Option<&dyn BulkRatingEngine> {
+        None
+    }
 }

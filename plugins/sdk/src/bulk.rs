@@ -8,8 +8,8 @@ use crate::rating_glue::{known, predict_checked, rate_checked};
 use crate::{Contest, Entrant, Export, Fault, RatingEngine, StatValue, Update};
 
 impl<E: Export<Plugin: RatingEngine>> wit::Guest for E {
-    fn rate_many(memory: Vec<u8>, cohort: wit::Cohort, journal: wit::Journal) -> wit::Outcome {
-        rate_many(E::slot().plugin(), memory, cohort, &journal)
+    fn rate_many(memory: Vec<u8>, cohort: wit::Cohort, journal: wit::Journal, traced: bool) -> wit::Outcome {
+        rate_many(E::slot().plugin(), memory, cohort, &journal, traced)
     }
 
     fn predict_many(memory: Vec<u8>, cohort: wit::Cohort, line_ups: wit::Journal) -> Vec<f64> {
@@ -22,13 +22,20 @@ impl<E: Export<Plugin: RatingEngine>> wit::Guest for E {
 }
 
 /// Rates the contests of `journal` in order, predicting each one before it is rated.
-pub(crate) fn rate_many(engine: &impl RatingEngine, memory: Vec<u8>, cohort: wit::Cohort, journal: &wit::Journal) -> wit::Outcome {
+pub(crate) fn rate_many(
+    engine: &impl RatingEngine,
+    memory: Vec<u8>,
+    cohort: wit::Cohort,
+    journal: &wit::Journal,
+    traced: bool,
+) -> wit::Outcome {
     let mut cohort = Columns::new(cohort);
     let mut contest = Contest::default();
     let mut update = Update { ratings: Vec::new(), memory };
     let mut kept_memory = update.memory.clone();
     let mut fault = Vec::with_capacity(journal.at_s.len());
     let mut predicted = Vec::with_capacity(journal.team_end.len());
+    let mut trace = new_trace(if traced { journal.entrant.len() } else { 0 });
     let mut pairs = Vec::new();
     for entry in Entries::new(journal) {
         entry.fill_line_up(&cohort, &mut contest);
@@ -48,8 +55,16 @@ pub(crate) fn rate_many(engine: &impl RatingEngine, memory: Vec<u8>, cohort: wit
                 fault.push(code(refused));
             }
         }
+        if traced {
+            cohort.append_trace(engine, entry.entrants(), &mut contest.line_up.entrants, &mut trace);
+        }
     }
-    wit::Outcome { cohort: cohort.into_wit(), memory: kept_memory, fault, predicted }
+    wit::Outcome { cohort: cohort.into_wit(), memory: kept_memory, fault, predicted, trace }
+}
+
+fn new_trace(entrants: usize) -> wit::Trace {
+    let column = || Vec::with_capacity(entrants);
+    wit::Trace { mean: column(), uncertainty: column(), visible: column() }
 }
 
 /// Predicts every line-up from the same cohort.
@@ -152,6 +167,16 @@ impl Columns {
         }
     }
 
+    /// Writes down what is known of the entrants now; `entrants` of the contest serve as scratch space.
+    fn append_trace(&self, engine: &impl RatingEngine, players: &[u32], entrants: &mut [Entrant], trace: &mut wit::Trace) {
+        for (&player, entrant) in players.iter().zip(entrants) {
+            self.fill_rating(player as usize, entrant);
+            trace.mean.push(entrant.rating.mean);
+            trace.uncertainty.push(entrant.rating.uncertainty);
+            trace.visible.push(engine.visible(&entrant.rating));
+        }
+    }
+
     fn into_wit(self) -> wit::Cohort {
         let mut memory_end = Vec::with_capacity(self.mean.len());
         let mut memory = Vec::new();
@@ -230,7 +255,10 @@ impl<'j> Entry<'j> {
         setting.mode = journal.mode_index.get(self.contest).copied().and_then(known);
         setting.sides.clear();
         let sides = journal.side.get(self.teams.clone()).unwrap_or(&[]);
-        setting.sides.extend(sides.iter().map(|&side| known(side)));
+        // Where no side is known, a live call has no sides at all.
+        if sides.iter().any(|&side| known(side).is_some()) {
+            setting.sides.extend(sides.iter().map(|&side| known(side)));
+        }
         let entrants = &mut contest.line_up.entrants;
         entrants.resize_with(self.entrants.len(), Default::default);
         let mut team = self.teams.start;

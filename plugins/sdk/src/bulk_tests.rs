@@ -184,7 +184,7 @@ fn columns_and_single_contests_agree_bit_for_bit() {
     let start = cohort();
     let kept = |player: usize| Kept { rating: Rating::new(start.mean[player], 8.0), contests: 0, last_at_s: 0 };
     let mut kept: Vec<Kept> = (0..PLAYERS).map(kept).collect();
-    let (mut memory, mut predicted, mut faults) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut memory, mut predicted, mut faults, mut trace) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (index, spec) in specs().iter().enumerate() {
         let mut line_up = line_up(index, spec, &kept);
         let mut pairs = Vec::new();
@@ -212,13 +212,19 @@ fn columns_and_single_contests_agree_bit_for_bit() {
             Err(Fault::UnsupportedShape) => faults.push(1),
             Err(Fault::OutOfRange) => faults.push(2),
         }
+        trace.extend(players.iter().map(|&player| kept[player as usize].rating.clone()));
     }
 
-    let outcome = rate_many(&Blender, Vec::new(), cohort(), &journal(&specs()));
+    let outcome = rate_many(&Blender, Vec::new(), cohort(), &journal(&specs()), true);
     assert_eq!(faults, [0, 1, 0, 2, 0]);
     assert_eq!(outcome.fault, faults);
     assert_eq!(outcome.memory, memory);
     assert_eq!(outcome.predicted, predicted);
+    assert_eq!(outcome.trace.mean, trace.iter().map(|rating| rating.mean).collect::<Vec<_>>());
+    assert_eq!(outcome.trace.uncertainty, trace.iter().map(|rating| rating.uncertainty).collect::<Vec<_>>());
+    assert_eq!(outcome.trace.visible, trace.iter().map(|rating| Blender.visible(rating)).collect::<Vec<_>>());
+    let untraced = rate_many(&Blender, Vec::new(), cohort(), &journal(&specs()), false);
+    assert!(untraced.trace.mean.is_empty() && untraced.cohort.mean == outcome.cohort.mean);
     let mut memory_start = 0;
     for (player, kept) in kept.iter().enumerate() {
         assert_eq!(outcome.cohort.mean[player].to_bits(), kept.rating.mean.to_bits(), "player {player}");
