@@ -18,7 +18,7 @@ use crate::audit::Surface;
 use crate::bindings::base::BaseIndices;
 use crate::bindings::base::exports::ranked::plugin::lifecycle;
 use crate::error::{COMPONENT_BYTES_MAX, LoadError, ParameterProblem, RuntimeError};
-use crate::guest::{EPOCH_TICK_MS, Guest, escape_into, head, offer_log};
+use crate::guest::{CORE_INSTANCES_MAX, EPOCH_TICK_MS, Guest, escape_into, head, offer_log};
 use crate::limits::{Limits, MEMORY_BYTES_CEILING, Role};
 use crate::parameters::canonical_parameters;
 use crate::policy::PolicyPlugin;
@@ -289,7 +289,7 @@ pub(crate) fn shown(text: &str) -> String {
 fn engine(canonical_nans: bool, instances: u32) -> wasmtime::Result<Engine> {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        .total_core_instances(instances * 4)
+        .total_core_instances(instances * CORE_INSTANCES_MAX)
         .total_memories(instances)
         .total_tables(instances * 4)
         .max_memory_size(usize::try_from(MEMORY_BYTES_CEILING).unwrap_or(usize::MAX))
@@ -305,7 +305,8 @@ fn engine(canonical_nans: bool, instances: u32) -> wasmtime::Result<Engine> {
         // Its results may differ from one processor to another: the same journal would give other ratings.
         .wasm_relaxed_simd(false)
         .wasm_memory64(false)
-        .wasm_multi_memory(false)
+        // Nobody writes two memories, but the compiler itself does, where one core module of a component calls another.
+        .wasm_multi_memory(true)
         // A trap is told by its kind and the guest's last log line; frames of stripped components say nothing.
         .wasm_backtrace_max_frames(None);
     Engine::new(&config)

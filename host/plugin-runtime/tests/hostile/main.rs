@@ -361,3 +361,35 @@ fn inspection_runs_nothing_but_describe() {
     assert_eq!(inspection.exports, ["ranked:plugin/lifecycle@1.0.0", "ranked:plugin/rating-engine@1.0.0"]);
     assert_eq!(inspection.described.unwrap().description.version, "1.0.0");
 }
+
+/// Goal: a component made of components is looked at, not stumbled over. Method: two core modules with a memory each, and a call with text
+/// between them, for which the compiler itself writes a module with both memories. QuickJS plugins are made like this.
+#[test]
+fn a_component_of_components_is_compiled() {
+    let nested = wat::parse_str(
+        r#"(component
+            (component $listener
+                (core module $m
+                    (memory (export "memory") 1)
+                    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+                    (func (export "hear") (param i32 i32)))
+                (core instance $i (instantiate $m))
+                (func (export "hear") (param "text" string)
+                    (canon lift (core func $i "hear") (memory $i "memory") (realloc (func $i "realloc")))))
+            (component $speaker
+                (import "hear" (func $hear (param "text" string)))
+                (core module $libc (memory (export "memory") 1))
+                (core instance $libc (instantiate $libc))
+                (core func $lowered (canon lower (func $hear) (memory $libc "memory")))
+                (core module $m
+                    (import "" "hear" (func $hear (param i32 i32)))
+                    (func (export "speak") (call $hear (i32.const 0) (i32.const 5))))
+                (core instance $i (instantiate $m (with "" (instance (export "hear" (func $lowered))))))
+                (func (export "speak") (canon lift (core func $i "speak"))))
+            (instance $one (instantiate $listener))
+            (instance $two (instantiate $speaker (with "hear" (func $one "hear"))))
+            (export "speak" (func $two "speak")))"#,
+    );
+    let inspection = Runtime::new().unwrap().inspect(&PluginSource::new(nested.unwrap())).unwrap();
+    assert_eq!(inspection.roles, []);
+}
