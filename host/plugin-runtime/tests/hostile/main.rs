@@ -375,12 +375,12 @@ fn a_component_of_components_is_compiled() {
                     (func (export "hear") (param i32 i32)))
                 (core instance $i (instantiate $m))
                 (func (export "hear") (param "text" string)
-                    (canon lift (core func $i "hear") (memory $i "memory") (realloc (func $i "realloc")))))
+                    (canon lift (core func $i "hear") (memory (core memory $i "memory")) (realloc (core func $i "realloc")))))
             (component $speaker
                 (import "hear" (func $hear (param "text" string)))
                 (core module $libc (memory (export "memory") 1))
                 (core instance $libc (instantiate $libc))
-                (core func $lowered (canon lower (func $hear) (memory $libc "memory")))
+                (core func $lowered (canon lower (func $hear) (memory (core memory $libc "memory"))))
                 (core module $m
                     (import "" "hear" (func $hear (param i32 i32)))
                     (func (export "speak") (call $hear (i32.const 0) (i32.const 5))))
