@@ -121,6 +121,25 @@ label_values!(
         Policy = "policy",
     }
 );
+impl From<plugin_runtime::Role> for PluginRole {
+    fn from(role: plugin_runtime::Role) -> Self {
+        match role {
+            plugin_runtime::Role::Rating => Self::Rating,
+            plugin_runtime::Role::Rules => Self::Rules,
+            plugin_runtime::Role::Policy => Self::Policy,
+        }
+    }
+}
+
+label_values!(
+    /// What became of a plugin that `plugins.toml` wants instead of another.
+    SwapResult {
+        /// It is in force.
+        Swapped = "swapped",
+        /// It does not load, or cannot rate the journal; the other one stays.
+        Refused = "refused",
+    }
+);
 label_values!(
     /// Where an active match stands.
     ActiveState {
@@ -278,6 +297,17 @@ pub struct FaultLabels {
     pub fault: &'static str,
 }
 
+/// How swaps of plugins end.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SwapLabels {
+    /// The queue's name.
+    pub queue: String,
+    /// The role.
+    pub role: PluginRole,
+    /// The end.
+    pub result: SwapResult,
+}
+
 /// One kind of alert.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct AlertLabels {
@@ -336,6 +366,8 @@ pub struct Metrics {
     pub plugin_fuel_share: Family<PluginLabels, FloatGauge>,
     /// 1 while the plugin is in quarantine and its fallback runs.
     pub plugin_quarantined: Family<PluginLabels, Gauge>,
+    /// Plugins exchanged while the host ran.
+    pub plugin_swaps: Family<SwapLabels, Counter>,
     /// Commands that shared one commit.
     pub store_batch_commands: Histogram,
     /// Time of one commit, sync included.
@@ -387,6 +419,7 @@ impl Metrics {
             plugin_faults: Family::default(),
             plugin_fuel_share: Family::default(),
             plugin_quarantined: Family::default(),
+            plugin_swaps: Family::default(),
             store_batch_commands: Histogram::new(exponential_buckets(1.0, 2.0, 11)),
             store_commit_seconds: seconds_fine(),
             tick_seconds: Family::new_with_constructor(seconds_fine),
@@ -433,6 +466,7 @@ impl Metrics {
         registry.register("plugin_faults", "Faults of plugins", self.plugin_faults.clone());
         registry.register("plugin_fuel_share", "Share of the fuel budget of the latest call", self.plugin_fuel_share.clone());
         registry.register("plugin_quarantined", "1 while the fallback runs instead", self.plugin_quarantined.clone());
+        registry.register("plugin_swaps", "Plugins exchanged while the host ran, by result", self.plugin_swaps.clone());
         registry.register("store_batch_commands", "Commands that shared one commit", self.store_batch_commands.clone());
         registry.register_with_unit("store_commit", "One commit, sync included", Unit::Seconds, self.store_commit_seconds.clone());
         registry.register_with_unit("tick", "One matchmaker tick", Unit::Seconds, self.tick_seconds.clone());

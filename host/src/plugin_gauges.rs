@@ -1,38 +1,84 @@
 //! What the plugins did, copied into the host's metrics now and then: their own counters never wait for anybody.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use plugin_runtime::{FAULT_CODES, PluginCounters};
 use tokio_util::sync::CancellationToken;
 
+use crate::current::Current;
 use crate::metrics::{FaultLabels, Metrics, PluginLabels, PluginRole};
 use crate::plugins::QueuePlugins;
 
 const EVERY: Duration = Duration::from_secs(1);
 
-/// The plugins of every queue, by the queue's name.
-pub(crate) type Watched = Vec<(String, Arc<QueuePlugins>)>;
+/// The plugins of one queue, and what of their counters the metrics hold already.
+pub(crate) struct Watched {
+    queue: String,
+    plugins: Current<QueuePlugins>,
+    /// Of the rating engine, the rules and the policy that are in force; `None`: nothing yet.
+    counted: Mutex<[Option<PluginCounters>; 3]>,
+}
+
+impl Watched {
+    pub(crate) fn new(queue: &str, plugins: QueuePlugins) -> Self {
+        Self { queue: queue.to_owned(), plugins: Current::new(Arc::new(plugins)), counted: Mutex::default() }
+    }
+
+    pub(crate) fn queue(&self) -> &str {
+        &self.queue
+    }
+
+    pub(crate) fn plugins(&self) -> Arc<QueuePlugins> {
+        self.plugins.load()
+    }
+
+    /// Exchanges plugins. What the old ones did is counted before they go; calls of theirs that are still under way are not.
+    pub(crate) fn exchange(&self, metrics: &Metrics, change: impl FnOnce(&mut QueuePlugins)) {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.plugins.load();
+        self.count_all(metrics, &before, &mut counted);
+        let mut after = QueuePlugins::clone(&before);
+        change(&mut after);
+        let stays = [
+            Arc::ptr_eq(&before.rating, &after.rating),
+            Arc::ptr_eq(&before.rules, &after.rules),
+            Arc::ptr_eq(&before.policy, &after.policy),
+        ];
+        for (counted, _) in counted.iter_mut().zip(stays).filter(|(_, stays)| !stays) {
+            *counted = None;
+        }
+        self.plugins.replace(Arc::new(after));
+    }
+
+    fn count(&self, metrics: &Metrics) {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        self.count_all(metrics, &self.plugins.load(), &mut counted);
+    }
+
+    fn count_all(&self, metrics: &Metrics, plugins: &QueuePlugins, counted: &mut [Option<PluginCounters>; 3]) {
+        let readings = [
+            (PluginRole::Rating, plugins.rating.counters()),
+            (PluginRole::Rules, plugins.rules.counters()),
+            (PluginRole::Policy, plugins.policy.counters()),
+        ];
+        for ((role, reading), before) in readings.into_iter().zip(counted) {
+            count(metrics, &self.queue, role, &reading, before.as_ref());
+            *before = Some(reading);
+        }
+    }
+}
 
 /// Copies counters until `stop`.
-pub(crate) async fn run(plugins: Watched, metrics: Arc<Metrics>, stop: CancellationToken) {
-    let mut counted: Vec<[Option<PluginCounters>; 3]> = plugins.iter().map(|_| [None, None, None]).collect();
+pub(crate) async fn run(queues: Vec<Arc<Watched>>, metrics: Arc<Metrics>, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(EVERY);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        for ((queue, plugins), counted) in plugins.iter().zip(&mut counted) {
-            let readings = [
-                (PluginRole::Rating, plugins.rating.counters()),
-                (PluginRole::Rules, plugins.rules.counters()),
-                (PluginRole::Policy, plugins.policy.counters()),
-            ];
-            for ((role, reading), before) in readings.into_iter().zip(counted) {
-                count(&metrics, queue, role, &reading, before.as_ref());
-                *before = Some(reading);
-            }
+        for queue in &queues {
+            queue.count(&metrics);
         }
     }
 }

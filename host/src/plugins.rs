@@ -3,13 +3,18 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use ladder::id::Digest;
 use plugin_runtime::{
     Limits, LoadError, ParameterProblem, PluginSource, PluginSpec, PolicyPlugin, RatingPlugin, Role, RulesPlugin, Runtime, builtin_names,
 };
 
-use crate::config::{ComponentSource, Config, ConfigError, PluginConfig, QueueConfig};
+use crate::config::{ComponentSource, Config, ConfigError, PluginConfig, PolicyFallback, QueueConfig};
+
+/// The built-in policy that takes over from one in quarantine.
+const FALLBACK_POLICY: &str = "skill-window";
 
 /// The plugins of one queue.
+#[derive(Clone)]
 pub struct QueuePlugins {
     /// Turns results into beliefs about skill.
     pub rating: Arc<RatingPlugin>,
@@ -58,6 +63,25 @@ pub fn load_policy(runtime: &Runtime, config: &Config, queue: &QueueConfig) -> R
     runtime.load_policy(spec, &queue.shape).map_err(|error| explain(config, queue, Role::Policy, &error))
 }
 
+/// Loads what matches players while the policy of a queue is in quarantine; `None`: nothing does, because the operator wants it so, because
+/// the policy itself is the built-in one, or because it does not load.
+#[must_use]
+pub fn load_fallback_policy(runtime: &Runtime, queue: &QueueConfig) -> Option<Arc<PolicyPlugin>> {
+    let is_itself = matches!(&queue.policy.component, ComponentSource::Builtin { name, .. } if name == FALLBACK_POLICY);
+    if queue.policy_fallback == PolicyFallback::Wait || is_itself {
+        return None;
+    }
+    let source = PluginSource::builtin(FALLBACK_POLICY)?;
+    let spec = PluginSpec::new(format!("{}.fallback", queue.name()), Role::Policy, source);
+    match runtime.load_policy(spec, &queue.shape) {
+        Ok(policy) => Some(Arc::new(policy)),
+        Err(error) => {
+            tracing::warn!(queue = queue.name(), %error, "there is no fallback for the policy: players would wait");
+            None
+        }
+    }
+}
+
 /// What a plugin is loaded with: the component, whose digest was compared, and the budget.
 ///
 /// # Errors
@@ -89,6 +113,15 @@ pub fn spec(config: &Config, queue: &QueueConfig, role: Role) -> Result<PluginSp
     }
     let limits: Limits = *limits;
     Ok(PluginSpec { name: format!("{}.{role}", queue.name()), source, limits, parameters: parameters.clone(), faults_max: *faults_max })
+}
+
+/// The digest of the component that a configuration names, whether or not it can be read.
+#[must_use]
+pub fn named_digest(plugin: &PluginConfig) -> Digest {
+    match &plugin.component {
+        ComponentSource::File { digest, .. } | ComponentSource::Builtin { digest: Some(digest), .. } => *digest,
+        ComponentSource::Builtin { name, digest: None } => PluginSource::builtin(name).map_or(Digest([0; 32]), |source| source.digest()),
+    }
 }
 
 /// Reads a component file.

@@ -14,16 +14,17 @@ use std::time::Duration;
 
 use ladder::rating::RatingEngine;
 use ladder::time::UnixMillis;
-use plugin_runtime::{PluginSource, PluginSpec, Role, Runtime, RuntimeError};
+use plugin_runtime::{Runtime, RuntimeError};
 use protocol::message::Channel;
 use store::{Commit, Options, ReplayProgress, Store, StoreError};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Admission, AdmissionLimits};
 use crate::clock::Clock;
-use crate::config::{ComponentSource, Config, ConfigError, PolicyFallback, QueueConfig};
+use crate::config::{Config, ConfigError};
 use crate::directory::Directory;
 use crate::http::{self, CommunityFacts, HttpParts, HttpState, Readiness};
 use crate::keys::{KeyError, Keyring, SecretFileError, SettleError, secret_file};
@@ -33,15 +34,14 @@ use crate::net::{Gate, GateParts, OutboxLimits};
 use crate::passwords::{PasswordCost, PasswordPool, PoolError};
 use crate::play::{JoinKey, Play, PlayParts, PlayQueue};
 use crate::plugin_gauges;
-use crate::plugins::{self, QueuePlugins};
+use crate::plugins;
 use crate::registry::Registry;
+use crate::reload::{InService, Reload, Reloader, ReloaderParts};
 
 /// How long sessions may take to hear that the host stops.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(3);
 /// How long the rest may take to end after that.
 const STOP_TIME_MAX: Duration = Duration::from_secs(1);
-/// The built-in policy that takes over from one in quarantine.
-const FALLBACK_POLICY: &str = "skill-window";
 
 /// The host did not start. The operator's fault or the environment's; nothing is left running.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +94,8 @@ pub struct Running {
     registry: Arc<Registry>,
     store: Store,
     addresses: [SocketAddr; 3],
-    plugins: plugin_gauges::Watched,
+    queues: Vec<Arc<plugin_gauges::Watched>>,
+    reloader: Arc<Reloader>,
     gate: Arc<Gate<Play>>,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
@@ -137,13 +138,19 @@ impl Running {
         &self.store
     }
 
+    /// Reads `plugins.toml` again and swaps in what changed, as `ranked plugin reload` and SIGHUP do.
+    pub async fn reload(&self) -> Reload {
+        self.reloader.reload().await
+    }
+
     /// What an operator wants to see at the start: versions, files, plugins, addresses.
     #[must_use]
     pub fn summary(&self) -> String {
         let version = env!("CARGO_PKG_VERSION");
         let database = self.store.path().display();
         let mut text = format!("ranked {version}  db sqlite {database} (schema {})\n", store::schema_version());
-        for (queue, plugins) in &self.plugins {
+        for queue in &self.queues {
+            let (queue, plugins) = (queue.queue(), queue.plugins());
             let [rating, rules, policy] = [plugins.rating.description(), plugins.rules.description(), plugins.policy.description()];
             text.push_str(&format!(
                 "  queue {queue}  rating {} {}  rules {} {}  policy {} {}\n",
@@ -181,11 +188,23 @@ impl Running {
 /// [`ServeError`]: it did not start.
 pub async fn run(config: Config, keyring: Keyring, started: impl FnOnce(&Running)) -> Result<(), ServeError> {
     let asked_to_stop = stop_signal().map_err(ServeError::Signals)?;
+    // Before the start, which may take long: until a signal is waited for, SIGHUP would end the process.
+    let asked_to_reload = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
     let running = start(config, keyring).await?;
     started(&running);
+    let reloading = tokio::spawn(reload_at(asked_to_reload, Arc::clone(&running.reloader)));
     asked_to_stop.await;
+    reloading.abort();
     running.shutdown().await;
     Ok(())
+}
+
+/// Reloads the plugins at every such signal.
+async fn reload_at(mut signals: Signal, reloader: Arc<Reloader>) {
+    while signals.recv().await.is_some() {
+        // What was refused was logged.
+        reloader.reload().await.settled().await;
+    }
 }
 
 /// Starts a host on the machine's clock.
@@ -207,15 +226,15 @@ pub async fn start_at(config: Config, keyring: Keyring, clock: Clock) -> Result<
     let store = open_store(Arc::clone(&config), Arc::clone(&metrics)).await?;
     let keyring = Arc::new(settle_keys(&config, keyring, &store, now).await?);
     let listeners = Listeners::bind(&config).await?;
-    let queues = load_queues(&config, &store, now).await?;
-    let plugins: plugin_gauges::Watched = queues.iter().map(|queue| (queue.play.name().to_owned(), Arc::clone(&queue.plugins))).collect();
+    let runtime = tokio::task::spawn_blocking(Runtime::new).await??;
+    let LoadedQueues { playing, in_service, refused } = load_queues(&config, &runtime, &store, now).await?;
     // Before the directory: a change in between is met again by the watch.
     let generation = store.control_generation().await?;
     let directory = Directory::load(Arc::clone(&keyring), &store, now).await?;
     let limits = OutboxLimits { frames_max: config.host.session.outbox_frames_max, bytes_max: config.host.session.outbox_bytes_max };
     let registry = Registry::new(limits, Arc::clone(&metrics));
     let play = Play::start(PlayParts {
-        queues: queues.into_iter().map(|queue| queue.play).collect(),
+        queues: playing,
         settings: config.host.matchmaking.clone(),
         store: store.clone(),
         outboxes: Arc::clone(&registry) as Arc<dyn crate::play::Outboxes>,
@@ -224,6 +243,20 @@ pub async fn start_at(config: Config, keyring: Keyring, clock: Clock) -> Result<
         join_key: JoinKey::derive(keyring.kek().expose()),
     })
     .await?;
+    let queues: Vec<_> = in_service.iter().map(|queue| Arc::clone(queue.watched())).collect();
+    let (for_reloading, play_too) = (Arc::clone(&config), Arc::clone(&play));
+    let reloader = Reloader::new(
+        ReloaderParts {
+            config: for_reloading,
+            runtime,
+            store: store.clone(),
+            play: play_too,
+            metrics: Arc::clone(&metrics),
+            clock: clock.clone(),
+        },
+        in_service,
+    );
+    reloader.announce(&refused).await?;
     let gate = Gate::new(
         GateParts {
             clock: clock.clone(),
@@ -245,7 +278,8 @@ pub async fn start_at(config: Config, keyring: Keyring, clock: Clock) -> Result<
     let tasks = vec![
         tokio::spawn(Arc::clone(&play).run(stop.clone())),
         tokio::spawn(watch.run(generation, stop.clone())),
-        tokio::spawn(plugin_gauges::run(plugins.clone(), Arc::clone(&metrics), stop.clone())),
+        tokio::spawn(plugin_gauges::run(queues.clone(), Arc::clone(&metrics), stop.clone())),
+        tokio::spawn(Arc::clone(&reloader).run(stop.clone())),
         tokio::spawn(Arc::clone(&gate).listen(Channel::S2s, s2s)),
         tokio::spawn(Arc::clone(&gate).listen(Channel::Rdv, rdv)),
         tokio::spawn(serve_http(http_listener, http, Arc::clone(&config), stop.clone())),
@@ -253,7 +287,7 @@ pub async fn start_at(config: Config, keyring: Keyring, clock: Clock) -> Result<
     readiness.set_plugins(true);
     readiness.set_s2s(true);
     readiness.set_rdv(true);
-    Ok(Running { config, metrics, registry, store, addresses, plugins, gate, stop, tasks })
+    Ok(Running { config, metrics, registry, store, addresses, queues, reloader, gate, stop, tasks })
 }
 
 async fn open_store(config: Arc<Config>, metrics: Arc<Metrics>) -> Result<Store, ServeError> {
@@ -313,33 +347,30 @@ async fn bind(listener: &'static str, address: SocketAddr) -> Result<TcpListener
     TcpListener::bind(address).await.map_err(|source| ServeError::Bind { listener, address, source })
 }
 
-struct LoadedQueue {
-    play: PlayQueue,
-    plugins: Arc<QueuePlugins>,
+struct LoadedQueues {
+    playing: Vec<PlayQueue>,
+    in_service: Vec<InService>,
+    /// Rating engines that did not come into force, by the queue's name, and why.
+    refused: Vec<(String, String)>,
 }
 
-async fn load_queues(config: &Arc<Config>, store: &Store, now: UnixMillis) -> Result<Vec<LoadedQueue>, ServeError> {
-    let for_loading = Arc::clone(config);
+async fn load_queues(config: &Arc<Config>, runtime: &Runtime, store: &Store, now: UnixMillis) -> Result<LoadedQueues, ServeError> {
+    let (for_loading, runtime) = (Arc::clone(config), runtime.clone());
     let load = move || {
-        let runtime = Runtime::new()?;
-        for_loading
-            .queues
-            .iter()
-            .map(|queue| {
-                let plugins = plugins::load(&runtime, &for_loading, queue)?;
-                Ok((plugins, fallback_policy(&runtime, queue)))
-            })
-            .collect::<Result<Vec<_>, ServeError>>()
+        let load = |queue| Ok((plugins::load(&runtime, &for_loading, queue)?, plugins::load_fallback_policy(&runtime, queue)));
+        for_loading.queues.iter().map(load).collect::<Result<Vec<_>, ConfigError>>()
     };
     let loaded = tokio::task::spawn_blocking(load).await??;
-    let mut queues = Vec::with_capacity(loaded.len());
+    let mut queues = LoadedQueues { playing: Vec::new(), in_service: Vec::new(), refused: Vec::new() };
     for (queue, (plugins, fallback)) in config.queues.iter().zip(loaded) {
         let id = store.ensure_queue(queue.name()).await?;
-        install_engine(store, queue.name(), id, Arc::clone(&plugins.rating) as Arc<dyn RatingEngine>, now).await?;
-        let (rules, policy) = (Arc::clone(&plugins.rules) as _, Arc::clone(&plugins.policy) as _);
-        let play = PlayQueue::new(id, queue.shape.clone(), rules, &queue.outer_bounds, policy, fallback)
-            .with_rating(Arc::clone(&plugins.rating) as _);
-        queues.push(LoadedQueue { play, plugins: Arc::new(plugins) });
+        let installed = install_engine(store, queue.name(), id, Arc::clone(&plugins.rating) as Arc<dyn RatingEngine>, now).await?;
+        queues.refused.extend(installed.err().map(|problem| (queue.name().to_owned(), problem)));
+        let (rules, policy, fallback) = (Arc::clone(&plugins.rules) as _, Arc::clone(&plugins.policy) as _, fallback.map(|it| it as _));
+        let play = PlayQueue::new(id, queue.shape.clone(), rules, &queue.outer_bounds, policy, fallback);
+        queues.playing.push(play.with_rating(Arc::clone(&plugins.rating) as _));
+        let watched = Arc::new(plugin_gauges::Watched::new(queue.name(), plugins));
+        queues.in_service.push(InService::new(id, queue.clone(), watched, now));
     }
     Ok(queues)
 }
@@ -351,32 +382,19 @@ async fn install_engine(
     id: ladder::id::QueueId,
     engine: Arc<dyn RatingEngine>,
     now: UnixMillis,
-) -> Result<(), ServeError> {
+) -> Result<Result<(), String>, ServeError> {
     let queue = name.to_owned();
     let progress = move |step: ReplayProgress| {
         tracing::info!(queue, through = step.through.0, head = step.head.0, "ratings are built from the journal");
     };
     match store.install_engine(id, engine, progress, now).await? {
         Ok(installed) => {
-            tracing::info!(queue = name, generation = %installed.generation, rebuilt = installed.rebuilt, "ratings are in force")
+            tracing::info!(queue = name, generation = %installed.generation, rebuilt = installed.rebuilt, "ratings are in force");
+            Ok(Ok(()))
         }
-        Err(refusal) => tracing::error!(queue = name, error = %refusal, "the rating engine is not in service: reports will wait"),
-    }
-    Ok(())
-}
-
-fn fallback_policy(runtime: &Runtime, queue: &QueueConfig) -> Option<Arc<dyn ladder::pool::MatchmakingPolicy>> {
-    let is_itself = matches!(&queue.policy.component, ComponentSource::Builtin { name, .. } if name == FALLBACK_POLICY);
-    if queue.policy_fallback == PolicyFallback::Wait || is_itself {
-        return None;
-    }
-    let source = PluginSource::builtin(FALLBACK_POLICY)?;
-    let spec = PluginSpec::new(format!("{}.fallback", queue.name()), Role::Policy, source);
-    match runtime.load_policy(spec, &queue.shape) {
-        Ok(policy) => Some(Arc::new(policy)),
-        Err(error) => {
-            tracing::warn!(queue = queue.name(), %error, "there is no fallback for the policy: players would wait");
-            None
+        Err(refusal) => {
+            tracing::error!(queue = name, error = %refusal, "the rating engine is not in service: reports will wait");
+            Ok(Err(plugins::chain(&refusal)))
         }
     }
 }
@@ -418,7 +436,6 @@ async fn serve_http(listener: TcpListener, state: HttpState, config: Arc<Config>
 
 /// Ctrl-C, or what a service manager sends.
 fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     Ok(async move {
         tokio::select! {

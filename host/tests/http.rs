@@ -212,7 +212,7 @@ fn duel_report(queue: QueueId, number: u8, winner: PlayerId, loser: PlayerId) ->
     ReportFacts {
         report_id: ReportId([number; 16]),
         match_id: None,
-        provenance: Provenance { queue, source: Source::Import, at: UnixSeconds(1_000 + i64::from(number)), trust: 1.0 },
+        provenance: Provenance { queue, source: Source::Import, at: UnixSeconds(1_000 + i64::from(number)), trust: 1.0, rules: None },
         duration_s: 60,
         places: vec![0, 1],
         scores: vec![],
@@ -483,7 +483,7 @@ async fn a_match_shows_what_was_clamped_and_why() {
     let path = format!("/v1/matches/{match_id}");
     assert_eq!(world.get(&path).await.1["state"], "pending");
     world.store.admit_match(&pending.handle_ack(server).unwrap(), NOW).await.unwrap().unwrap();
-    let provenance = Provenance { queue, source: Source::Server(server), at: UnixSeconds(2_000), trust: 1.0 };
+    let provenance = Provenance { queue, source: Source::Server(server), at: UnixSeconds(2_000), trust: 1.0, rules: None };
     let reasons = vec![Reason::new(code::CLAMPED, "kills of ada: 900 became 100")];
     let facts = duel_report(queue, 1, players[0], players[1]);
     let facts = ReportFacts { match_id: Some(match_id), provenance, clamped: 1, reasons, ..facts };

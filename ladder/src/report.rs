@@ -13,7 +13,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::fault::PluginFault;
-use crate::id::{MatchId, PlayerId, QueueId, ReportId, ServerId};
+use crate::id::{Digest, MatchId, PlayerId, QueueId, ReportId, ServerId};
 use crate::matches::Roster;
 use crate::queue::QueueShape;
 use crate::rating::Stat;
@@ -210,6 +210,8 @@ pub struct Provenance {
     pub at: UnixSeconds,
     /// How far the host trusts this source, 0 to 1.
     pub trust: f64,
+    /// SHA-256 of the stat rules that were asked; `None` in reports older than this field.
+    pub rules: Option<Digest>,
 }
 
 /// What becomes of an accepted report. The number is stored.
@@ -566,7 +568,8 @@ mod tests {
     }
 
     fn accept(claimed: ClaimedReport, review: Result<Verdict, PluginFault>) -> ReportFacts {
-        let provenance = Provenance { queue: QueueId(1), source: Source::Server(ServerId([1; 16])), at: UnixSeconds(7), trust: f64::NAN };
+        let provenance =
+            Provenance { queue: QueueId(1), source: Source::Server(ServerId([1; 16])), at: UnixSeconds(7), trust: f64::NAN, rules: None };
         let rostered = check_roster(claimed, &roster(), &shape()).expect("the roster is right");
         rostered.accept(provenance, &bounds(), review).facts().clone()
     }

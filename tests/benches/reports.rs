@@ -134,7 +134,7 @@ fn facts(queue: QueueId, match_id: Option<MatchId>, number: u64, players: &[Play
     ReportFacts {
         report_id: ReportId(report_id),
         match_id,
-        provenance: Provenance { queue, source, at: UnixSeconds(1_700_000_000 + number as i64), trust: 1.0 },
+        provenance: Provenance { queue, source, at: UnixSeconds(1_700_000_000 + number as i64), trust: 1.0, rules: None },
         duration_s: 1800,
         places: if number.is_multiple_of(2) { vec![0, 1] } else { vec![1, 0] },
         scores: vec![13.0, 9.0],

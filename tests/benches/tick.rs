@@ -241,7 +241,13 @@ fn facts(queue: QueueId, number: u16, players: &[PlayerId]) -> ReportFacts {
     ReportFacts {
         report_id: ReportId(report_id),
         match_id: None,
-        provenance: Provenance { queue, source: Source::Import, at: UnixSeconds(1_600_000_000 + i64::from(number)), trust: 1.0 },
+        provenance: Provenance {
+            queue,
+            source: Source::Import,
+            at: UnixSeconds(1_600_000_000 + i64::from(number)),
+            trust: 1.0,
+            rules: None,
+        },
         duration_s: 1800,
         places: vec![0, 1],
         scores: vec![f64::from(number), 0.0],

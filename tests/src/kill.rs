@@ -71,7 +71,7 @@ pub fn facts(stream: Stream, number: u64, queue: QueueId, players: &[PlayerId; 2
     ReportFacts {
         report_id: report_id(stream, number),
         match_id,
-        provenance: Provenance { queue, source, at: UnixSeconds(i64::try_from(number).unwrap_or(i64::MAX)), trust: 1.0 },
+        provenance: Provenance { queue, source, at: UnixSeconds(i64::try_from(number).unwrap_or(i64::MAX)), trust: 1.0, rules: None },
         duration_s: 600,
         places,
         scores: vec![],

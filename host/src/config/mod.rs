@@ -63,6 +63,24 @@ impl Config {
         }
     }
 
+    /// Reads `plugins.toml` again, with everything else as it is.
+    ///
+    /// # Errors
+    /// The operator's fault: [`ConfigError`].
+    pub fn reread_plugins(&self, builtins: &[&str]) -> Result<Self, ConfigError> {
+        let plugins = self.plugins_path();
+        let plugins_text = read(&plugins)?;
+        let plugins_file = plugins.display().to_string();
+        let queues = parse_queues(&plugins_file, &plugins_text, builtins)?;
+        Ok(Self { host: self.host.clone(), queues, folder: self.folder.clone(), plugins_file, plugins_text })
+    }
+
+    /// Where `plugins.toml` is.
+    #[must_use]
+    pub fn plugins_path(&self) -> PathBuf {
+        self.folder.join(PLUGINS_FILE)
+    }
+
     /// The folder that relative paths count from.
     #[must_use]
     pub fn folder(&self) -> &Path {

@@ -5,7 +5,7 @@ use ladder::rating::Stat;
 use ladder::reason::Reason;
 use ladder::report::Disposition;
 use serde::Serialize;
-use store::{MatchDetails, MatchReportDetails, RatingChange, RatingState, SeatDetails, Unrated};
+use store::{GenerationOf, MatchDetails, MatchReportDetails, RatingChange, RatingState, SeatDetails, Unrated};
 use utoipa::ToSchema;
 
 use crate::http::reading::RatingAnswer;
@@ -104,8 +104,20 @@ pub(super) struct ReportAnswer {
     rating: &'static str,
     /// Why the rating waits.
     rating_waits_because: Option<String>,
-    /// SHA-256 of the rating engine that the shown ratings come from.
-    engine_digest: Option<String>,
+    /// SHA-256 of the stat rules that reviewed it.
+    rules_digest: Option<String>,
+    /// The generation of ratings that it was rated in first, and that generation's engine. Absent while the rating waits.
+    rated_by: Option<GenerationAnswer>,
+    /// The generation that the shown ratings come from: a later one than `rated_by` if the engine was exchanged since.
+    shown: Option<GenerationAnswer>,
+}
+
+/// A generation: all ratings of a queue by one engine with one set of parameters.
+#[derive(Serialize, ToSchema)]
+pub(super) struct GenerationAnswer {
+    generation: u64,
+    /// SHA-256 of the rating engine.
+    engine_digest: String,
 }
 
 /// A reason, for machines and for people.
@@ -196,8 +208,16 @@ impl ReportAnswer {
             reasons: facts.reasons.iter().cloned().map(ReasonAnswer::from).collect(),
             rating,
             rating_waits_because,
-            engine_digest: report.engine_digest.map(|digest| hex(&digest.0)),
+            rules_digest: facts.provenance.rules.map(|digest| hex(&digest.0)),
+            rated_by: report.rated_by.map(GenerationAnswer::from),
+            shown: report.shown.map(GenerationAnswer::from),
         }
+    }
+}
+
+impl From<GenerationOf> for GenerationAnswer {
+    fn from(of: GenerationOf) -> Self {
+        Self { generation: of.generation.0, engine_digest: hex(&of.engine_digest.0) }
     }
 }
 

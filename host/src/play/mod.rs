@@ -45,7 +45,7 @@ use effect::Effect;
 
 pub use effect::Outboxes;
 pub use join_token::JoinKey;
-pub use queue::{PlayQueue, Quarantine};
+pub use queue::{Matching, PlayQueue, Quarantine, Reviewing};
 
 /// The game side of one host. Shared by every session and by its own background tasks.
 pub struct Play {
@@ -113,6 +113,12 @@ impl Play {
             let effects = self.board().statuses(queue, now);
             self.deliver(effects);
         }
+    }
+
+    /// The queues, in the order given at the start.
+    #[must_use]
+    pub fn queues(&self) -> &[PlayQueue] {
+        &self.queues
     }
 
     fn board(&self) -> MutexGuard<'_, Board> {

@@ -11,6 +11,8 @@
 //! Close 6, and the game server, which keeps the report, sends it again in the next one. If a plugin fails, the report is accepted all the same: without the rules the declared bounds are enforced,
 //! without the rating engine it waits for its rating.
 
+use std::sync::Arc;
+
 use ladder::id::{MatchId, PlayerId, ReportId};
 use ladder::matches::MatchState;
 use ladder::reason::Reason;
@@ -133,14 +135,17 @@ impl Play {
         now: UnixMillis,
     ) -> Result<AcceptedReport, StoreError> {
         let claim = rostered.to_claim(self.store.server_record(from.server).await?);
-        let rules = queue.rules.clone();
+        // Rules and bounds of one plugin, whatever is swapped in meanwhile.
+        let reviewing = queue.reviewing();
+        let rules = Arc::clone(&reviewing.rules);
         let review = tokio::task::spawn_blocking(move || rules.review(&claim)).await;
         let verdict = review.expect("a rules call answers with a fault where it fails");
         if let Err(fault) = &verdict {
             tracing::warn!(queue = queue.name(), reason = fault.code(), error = %fault, "the rules failed; the bounds alone are enforced");
         }
-        let provenance = Provenance { queue: queue.id, source: Source::Server(from.server), at: now.seconds(), trust: TRUST };
-        Ok(rostered.accept(provenance, &queue.bounds, verdict))
+        let (source, rules) = (Source::Server(from.server), Some(reviewing.rules.digest()));
+        let provenance = Provenance { queue: queue.id, source, at: now.seconds(), trust: TRUST, rules };
+        Ok(rostered.accept(provenance, &reviewing.bounds, verdict))
     }
 
     fn acknowledge(&self, from: &ServerPeer, report_id: Vec<u8>, match_id: u64, taken: &Taken) {

@@ -6,11 +6,11 @@ use futures_util::StreamExt as _;
 use ladder::fault::PluginFault;
 use store::RatedWaiting;
 
+use super::Play;
 use super::board::{Counts, Due};
 use super::budget::Rate;
 use super::effect::Effect;
 use super::reports::rated_ending;
-use super::{Play, PlayQueue};
 use crate::metrics::{ActiveState, ByQueue, MatchLabels};
 
 /// Decisions under way at the same time: the loss of a large game server makes hundreds, and the store bounds how many may wait.
@@ -41,18 +41,32 @@ impl Play {
     /// An engine in quarantine would never show that it works again, because nobody calls it: now and then it is tried all the same.
     pub async fn rate_backlog(&self) {
         for (index, queue) in self.queues.iter().enumerate() {
-            let fault = self.rate_waiting(queue).await;
-            let (Some(PluginFault::Quarantined { .. }), Some(rating)) = (fault, &queue.rating) else { continue };
+            let fault = self.rate_waiting(index).await;
+            let (Some(PluginFault::Quarantined { .. }), Some(rating)) = (fault, queue.rating()) else { continue };
             if self.board().may_probe_rating(index, PROBES, self.clock.now()) {
                 tracing::info!(queue = queue.name(), "tries a rating engine that is in quarantine");
                 rating.reset_quarantine();
-                self.rate_waiting(queue).await;
+                self.rate_waiting(index).await;
             }
         }
     }
 
+    /// Shows the matchmaker the ratings that the store has now for everybody who waits in the queue with this index.
+    pub async fn refresh_ratings(&self, index: usize) {
+        let Some(queue) = self.queues.get(index) else { return };
+        match self.store.load_waiting(queue.id).await {
+            Ok(waiting) => {
+                let mut board = self.board();
+                let mirror = &mut board.queue(index).mirror;
+                waiting.iter().for_each(|ticket| mirror.refresh(ticket));
+            }
+            Err(error) => tracing::warn!(queue = queue.name(), %error, "waiting players are matched by older ratings"),
+        }
+    }
+
     /// Rates as much of one queue's backlog as its engine can; returns what stopped it.
-    async fn rate_waiting(&self, queue: &PlayQueue) -> Option<PluginFault> {
+    async fn rate_waiting(&self, index: usize) -> Option<PluginFault> {
+        let queue = &self.queues[index];
         match self.store.rate_waiting(queue.id, BACKLOG_STEP_MAX).await {
             Ok(Ok(RatedWaiting { rated, fault, .. })) => {
                 if !rated.is_empty() {
@@ -60,6 +74,9 @@ impl Play {
                 }
                 if let Some((seq, fault)) = &fault {
                     tracing::warn!(queue = queue.name(), %seq, reason = fault.code(), error = %fault, "a report still waits for its rating");
+                }
+                if !rated.is_empty() {
+                    self.refresh_ratings(index).await;
                 }
                 for (_, match_id, changes) in rated {
                     let Some(match_id) = match_id else { continue };

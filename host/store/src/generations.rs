@@ -70,6 +70,9 @@ pub enum InstallRefusal {
         /// As asked for.
         queue: QueueId,
     },
+    /// Another engine was asked for while this one was being built. What was built stays for the next time.
+    #[error("another rating engine was asked for meanwhile")]
+    Superseded,
 }
 
 /// What became of a queue's backlog.
@@ -124,7 +127,8 @@ impl ReplayComparison {
     }
 }
 
-/// The engines that this process can run. Which of them is in force is decided by the database, by digest and parameters.
+/// The engines that this process can run, in the order in which they were asked for: the last one of a queue is the one that its operator
+/// wants. Which of them is in force is decided by the database, by digest and parameters.
 #[derive(Default)]
 pub(crate) struct Engines(Mutex<Vec<Arc<Ready>>>);
 
@@ -142,19 +146,41 @@ impl Ready {
 }
 
 impl Engines {
-    fn add(&self, ready: &Arc<Ready>) {
+    /// Adds an engine and returns the one that had the same digest and parameters, which it stands for from now on.
+    fn add(&self, ready: &Arc<Ready>) -> Option<Arc<Ready>> {
         let mut engines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        engines.retain(|other| !other.is(ready.queue, ready.engine.digest(), ready.engine.parameters()));
+        let same = engines.iter().position(|other| other.is(ready.queue, ready.engine.digest(), ready.engine.parameters()));
+        let replaced = same.map(|position| engines.remove(position));
         engines.push(Arc::clone(ready));
+        replaced
     }
 
-    fn remove(&self, gone: &Arc<Ready>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| !Arc::ptr_eq(other, gone));
-    }
-
-    fn keep_only(&self, kept: &Arc<Ready>) {
+    /// Takes an engine out that was not installed; the one that it replaced may be in force and comes back.
+    fn give_up(&self, gone: &Arc<Ready>, replaced: Option<Arc<Ready>>) {
         let mut engines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        engines.retain(|other| other.queue != kept.queue || Arc::ptr_eq(other, kept));
+        let Some(position) = engines.iter().position(|other| Arc::ptr_eq(other, gone)) else { return };
+        engines.remove(position);
+        if let Some(replaced) = replaced {
+            engines.insert(position, replaced);
+        }
+    }
+
+    /// Whether no other engine was asked for since.
+    fn is_latest(&self, ready: &Arc<Ready>) -> bool {
+        let engines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        engines.iter().rfind(|other| other.queue == ready.queue).is_some_and(|latest| Arc::ptr_eq(latest, ready))
+    }
+
+    /// Forgets the engines of the queue that were asked for before this one, which is in force now.
+    fn forget_older(&self, in_force: &Arc<Ready>) {
+        let mut engines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(position) = engines.iter().position(|other| Arc::ptr_eq(other, in_force)) else { return };
+        let mut at = 0;
+        engines.retain(|other| {
+            let older = at < position && other.queue == in_force.queue;
+            at += 1;
+            !older
+        });
     }
 
     fn find(&self, queue: QueueId, generation: &Generation) -> Result<Arc<Ready>, Unrated> {
@@ -222,6 +248,7 @@ impl Store {
             };
             let caught_up = catch_up(connection, generation.id, &ready, after, max.min(REPORTS_PER_STEP_MAX))?;
             set_rated_through(connection, generation.id, (!caught_up.complete).then_some(caught_up.through))?;
+            note_raters(connection, queue, generation.id, after)?;
             Ok(Ok(RatedWaiting { rated: caught_up.rated, waits: !caught_up.complete, fault: caught_up.fault }))
         })
     }
@@ -267,25 +294,39 @@ fn install(
     };
     let ready = Arc::new(Ready { queue, engine, initial: Standing::initial(rating, visible) });
     let engines = store.engines();
-    engines.add(&ready);
+    let mut replaced = engines.add(&ready);
     loop {
+        if !engines.is_latest(&ready) {
+            let leaving = Arc::clone(&ready);
+            store.write(move |connection| lay_aside(connection, &leaving)).wait()?;
+            engines.give_up(&ready, replaced.take());
+            return Ok(Err(InstallRefusal::Superseded));
+        }
         let builder = Arc::clone(&ready);
         match store.write(move |connection| build(connection, &builder, now)).wait() {
             Ok(Build::Active(installed)) => {
-                engines.keep_only(&ready);
+                engines.forget_older(&ready);
                 return Ok(Ok(installed));
             }
             Ok(Build::More(so_far)) => progress(so_far),
             Ok(Build::Refused(refusal)) => {
-                engines.remove(&ready);
+                engines.give_up(&ready, replaced.take());
                 return Ok(Err(refusal));
             }
             Err(error) => {
-                engines.remove(&ready);
+                engines.give_up(&ready, replaced.take());
                 return Err(error);
             }
         }
     }
+}
+
+/// Nobody builds this engine's generation any more: it is one to come back to, like any that was active.
+fn lay_aside(connection: &Connection, ready: &Ready) -> Result<(), StoreError> {
+    let mut statement = connection
+        .prepare_cached("UPDATE generations SET state = ?4 WHERE queue = ?1 AND engine_digest = ?2 AND parameters = ?3 AND state = 1")?;
+    statement.execute(params![column::sql(ready.queue.0), ready.engine.digest().0, ready.engine.parameters(), RETIRED])?;
+    Ok(())
 }
 
 /// What one step of building came to.
@@ -320,6 +361,9 @@ fn build(connection: &Connection, ready: &Ready, now: UnixMillis) -> Result<Buil
         Some(_) | None => {}
     }
     let waits = !caught_up.complete;
+    if let Some(waited_after) = active.and_then(|active| active.rated_through) {
+        note_raters(connection, queue, generation, waited_after)?;
+    }
     activate(connection, queue, generation, waits.then_some(caught_up.through), now)?;
     Ok(Build::Active(Installed { generation, rebuilt: true, waits }))
 }
@@ -403,6 +447,35 @@ fn catch_up(connection: &Connection, generation: GenerationId, ready: &Ready, af
     Ok(caught_up)
 }
 
+/// Matches whose reports had to wait are rated now, by this generation: those with reports after `after` that no other one rated.
+fn note_raters(connection: &Connection, queue: QueueId, generation: GenerationId, after: JournalSeq) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE matches SET rated_by = ?1 WHERE queue = ?2 AND report_seq > ?3 AND rated_by IS NULL AND EXISTS
+             (SELECT 1 FROM match_players p JOIN rating_changes c ON c.generation = ?1 AND c.player = p.player AND c.seq = report_seq
+              WHERE p.match_id = matches.match_id)",
+    )?;
+    statement.execute(params![column::sql(generation.0), column::sql(queue.0), column::sql(after.0)])?;
+    Ok(())
+}
+
+/// What became of a report at the moment it was accepted.
+pub(crate) struct Live {
+    pub(crate) state: RatingState,
+    pub(crate) predicted: Option<Vec<f64>>,
+    /// Who rated it.
+    pub(crate) rated_by: Option<GenerationId>,
+}
+
+impl Live {
+    pub(crate) fn unrated(state: RatingState) -> Self {
+        Self { state, predicted: None, rated_by: None }
+    }
+
+    fn waits(why: Unrated) -> Self {
+        Self::unrated(RatingState::Waits(why))
+    }
+}
+
 /// Rates a report at the moment it is accepted, or lets it and all that follow it wait.
 pub(crate) fn rate_live(
     connection: &Connection,
@@ -410,21 +483,23 @@ pub(crate) fn rate_live(
     seq: JournalSeq,
     facts: &ReportFacts,
     predict: bool,
-) -> Result<(RatingState, Option<Vec<f64>>), StoreError> {
+) -> Result<Live, StoreError> {
     let queue = facts.provenance.queue;
-    let Some(generation) = find_active(connection, queue)? else { return Ok((RatingState::Waits(Unrated::NoEngine), None)) };
+    let Some(generation) = find_active(connection, queue)? else { return Ok(Live::waits(Unrated::NoEngine)) };
     if generation.rated_through.is_some() {
-        return Ok((RatingState::Waits(Unrated::BehindOthers), None));
+        return Ok(Live::waits(Unrated::BehindOthers));
     }
     let unrated = match engines.find(queue, &generation) {
         Ok(ready) => match rate_one(connection, generation.id, &ready, seq, facts, predict)? {
-            Ok(Step { changes, predicted, .. }) => return Ok((RatingState::Rated(changes), predicted)),
+            Ok(Step { changes, predicted, .. }) => {
+                return Ok(Live { state: RatingState::Rated(changes), predicted, rated_by: Some(generation.id) });
+            }
             Err(fault) => Unrated::Fault(fault),
         },
         Err(unrated) => unrated,
     };
     set_rated_through(connection, generation.id, Some(JournalSeq(seq.0 - 1)))?;
-    Ok((RatingState::Waits(unrated), None))
+    Ok(Live::waits(unrated))
 }
 
 /// The active generation of a queue.

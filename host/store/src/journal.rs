@@ -83,6 +83,7 @@ pub(crate) fn encode(facts: &ReportFacts) -> Vec<u8> {
         server,
         at_s: facts.provenance.at.0,
         trust: facts.provenance.trust,
+        rules: facts.provenance.rules.map(|digest| digest.0.to_vec()).unwrap_or_default(),
         duration_s: facts.duration_s,
         places: facts.places.iter().copied().map(u32::from).collect(),
         scores: facts.scores.clone(),
@@ -122,10 +123,14 @@ fn facts(queue: QueueId, wire: wire::Report) -> Option<ReportFacts> {
         [] => Source::Import,
         server => Source::Server(ServerId(server.try_into().ok()?)),
     };
+    let rules = match wire.rules.as_slice() {
+        [] => None,
+        digest => Some(Digest(digest.try_into().ok()?)),
+    };
     Some(ReportFacts {
         report_id: ReportId(wire.report_id.try_into().ok()?),
         match_id: wire.match_id.map(MatchId),
-        provenance: Provenance { queue, source, at: UnixSeconds(wire.at_s), trust: wire.trust },
+        provenance: Provenance { queue, source, at: UnixSeconds(wire.at_s), trust: wire.trust, rules },
         duration_s: wire.duration_s,
         places: small_all(&wire.places)?,
         scores: wire.scores,
@@ -209,6 +214,8 @@ mod wire {
         pub(super) clamped: u32,
         #[prost(message, repeated, tag = "17")]
         pub(super) reasons: Vec<Reason>,
+        #[prost(bytes = "vec", tag = "18")]
+        pub(super) rules: Vec<u8>,
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
@@ -257,6 +264,7 @@ mod tests {
                 source: Source::Server(ServerId([0; 16])),
                 at: UnixSeconds(-3_000_000_000),
                 trust: 0.1 + 0.2,
+                rules: Some(Digest([9; 32])),
             },
             duration_s: 77,
             places: vec![1, 0],
@@ -274,7 +282,8 @@ mod tests {
             reasons: vec![Reason::new("clamped", "statistic 0")],
         };
         assert_eq!(decode(JournalSeq(1), QueueId(2), &encode(&facts)).unwrap(), facts);
-        let imported = ReportFacts { match_id: None, provenance: Provenance { source: Source::Import, ..facts.provenance }, ..facts };
+        let provenance = Provenance { source: Source::Import, rules: None, ..facts.provenance };
+        let imported = ReportFacts { match_id: None, provenance, ..facts };
         assert_eq!(decode(JournalSeq(1), QueueId(2), &encode(&imported)).unwrap(), imported);
     }
 

@@ -27,6 +27,7 @@ mod open;
 mod open_matches;
 mod operations;
 mod pending;
+mod plugins;
 mod queue_tickets;
 mod rating;
 mod reader;
@@ -57,12 +58,13 @@ pub use leaderboard::{HISTORY_ROWS_MAX, HistoryRow, LEADERBOARD_ROWS_MAX, Leader
 pub use login_tickets::{
     FAMILIES_PER_LOGIN_MAX, FamilyId, LoginTicketRefusal, LoginTicketState, NewLoginTicket, PURGED_PER_CALL_MAX, Purged, StoredLoginTicket,
 };
-pub use match_details::{MatchDetails, MatchReportDetails, SeatDetails};
+pub use match_details::{GenerationOf, MatchDetails, MatchReportDetails, SeatDetails};
 pub use matches::{ActiveMatch, AdmitRefusal, MatchRefusal, ReportableMatch, Voided};
 pub use open::schema_version;
 pub use open_matches::{MatchOrder, MoveRefusal, OpenRefusal};
 pub use operations::{BackupProgress, BackupRefusal, RestoreRefusal, Restored, backup_to, restore};
 pub use pending::Pending;
+pub use plugins::{InstalledComponent, NewPluginVersion, PluginRole, PluginState, PluginVersion, ReloadId, ReloadProgress, Wanted};
 pub use queue_tickets::{Dequeued, EnqueueRefusal, Member, NewQueueTicket, PARTY_MEMBERS_MAX, WaitingMember, WaitingTicket};
 pub use rating::{RatingChange, Unrated};
 pub use reader::{READERS, READS_WAITING_MAX};

@@ -1,11 +1,11 @@
 //! Everything that is known about one match, for whoever asks why.
 
-use ladder::id::{Digest, JournalSeq, MatchId, PlayerId, QueueId, ServerId};
+use ladder::id::{Digest, GenerationId, JournalSeq, MatchId, PlayerId, QueueId, ServerId};
 use ladder::matches::MatchState;
 use ladder::reason::Reason;
 use ladder::report::{Disposition, ReportFacts};
 use ladder::time::UnixMillis;
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::error::StoreError;
 use crate::rating::RatingChange;
@@ -81,8 +81,19 @@ pub struct MatchReportDetails {
     pub disposition: Disposition,
     /// What became of its rating; the changes of `Rated` stand at the seats too.
     pub rating: RatingState,
-    /// The rating engine of the active generation.
-    pub engine_digest: Option<Digest>,
+    /// The active generation, whose ratings are shown.
+    pub shown: Option<GenerationOf>,
+    /// The generation that rated the report first; `None`: nobody has yet, or that was before it was written down.
+    pub rated_by: Option<GenerationOf>,
+}
+
+/// A generation and its rating engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GenerationOf {
+    /// Which.
+    pub generation: GenerationId,
+    /// SHA-256 of the engine.
+    pub engine_digest: Digest,
 }
 
 impl Store {
@@ -109,7 +120,7 @@ fn find_match(connection: &Connection, match_id: MatchId) -> Result<Option<Match
     let mut rows = statement.query([column::sql(match_id.0)])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     let report = match column::number_option(row, 15)?.map(JournalSeq) {
-        Some(seq) => find_report(connection, seq)?,
+        Some(seq) => find_report(connection, match_id, seq)?,
         None => None,
     };
     Ok(Some(MatchDetails {
@@ -156,12 +167,18 @@ fn load_seats(connection: &Connection, match_id: MatchId) -> Result<Vec<Vec<Seat
     Ok(teams)
 }
 
-fn find_report(connection: &Connection, seq: JournalSeq) -> Result<Option<MatchReportDetails>, StoreError> {
+fn find_report(connection: &Connection, match_id: MatchId, seq: JournalSeq) -> Result<Option<MatchReportDetails>, StoreError> {
     let Some(facts) = journal::find_report(connection, seq)? else { return Ok(None) };
     let mut entry = connection.prepare_cached("SELECT recorded_at, hash FROM journal WHERE seq = ?1")?;
     let (recorded_at, hash) = entry.query_row([column::sql(seq.0)], |row| Ok((column::time(row, 0)?, column::digest(row, 1)?)))?;
-    let mut engine = connection.prepare_cached("SELECT engine_digest FROM generations WHERE queue = ?1 AND state = 2")?;
-    let engine_digest = engine.query_row([column::sql(facts.provenance.queue.0)], |row| column::digest(row, 0)).optional()?;
+    let generation =
+        |row: &Row<'_>| Ok(GenerationOf { generation: GenerationId(column::number(row, 0)?), engine_digest: column::digest(row, 1)? });
+    let mut shown = connection.prepare_cached("SELECT generation, engine_digest FROM generations WHERE queue = ?1 AND state = 2")?;
+    let shown = shown.query_row([column::sql(facts.provenance.queue.0)], generation).optional()?;
+    let mut rated_by = connection.prepare_cached(
+        "SELECT generation, engine_digest FROM generations WHERE generation = (SELECT rated_by FROM matches WHERE match_id = ?1)",
+    )?;
+    let rated_by = rated_by.query_row([column::sql(match_id.0)], generation).optional()?;
     let rating = generations::find_rating_state(connection, seq, &facts)?;
-    Ok(Some(MatchReportDetails { seq, recorded_at, hash, disposition: facts.disposition, facts, rating, engine_digest }))
+    Ok(Some(MatchReportDetails { seq, recorded_at, hash, disposition: facts.disposition, facts, rating, shown, rated_by }))
 }

@@ -1,6 +1,6 @@
 //! Accepting a report: journal, rating and the match's end in one transaction; the acknowledgement leaves after its commit.
 
-use ladder::id::{JournalSeq, MatchId, ReportId, ServerId};
+use ladder::id::{GenerationId, JournalSeq, MatchId, ReportId, ServerId};
 use ladder::journal::EntryKind;
 use ladder::matches::MatchState;
 use ladder::reason::Reason;
@@ -10,7 +10,7 @@ use ladder::time::UnixMillis;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::error::StoreError;
-use crate::generations::{self, Engines};
+use crate::generations::{self, Engines, Live};
 use crate::rating::{RatingChange, Unrated};
 use crate::{Pending, Store, certificates, column, journal, matches};
 
@@ -142,15 +142,16 @@ fn accept(
     let seq = journal::append(connection, EntryKind::Report, queue, &payload, now)?;
     let mut remember = connection.prepare_cached("INSERT INTO reports (report_id, seq) VALUES (?1, ?2)")?;
     remember.execute(params![facts.report_id.0, column::sql(seq.0)])?;
-    let (rating, predicted) = match facts.disposition {
+    let live = match facts.disposition {
         Disposition::Ratable => generations::rate_live(connection, engines, seq, facts, options.predict)?,
-        Disposition::Held | Disposition::Rejected => (RatingState::NotRatable, None),
+        Disposition::Held | Disposition::Rejected => Live::unrated(RatingState::NotRatable),
     };
     if let (Source::Server(server), Some(match_id)) = (facts.provenance.source, facts.match_id) {
-        end_match(connection, match_id, seq, now)?;
+        end_match(connection, match_id, seq, live.rated_by, now)?;
         note_record(connection, server, facts.clamped > 0)?;
     }
     let (disposition, reasons) = (facts.disposition, facts.reasons.clone());
+    let Live { state: rating, predicted, .. } = live;
     Ok(Ok(Accepted { seq, disposition, reasons, rating, predicted, repeated: false }))
 }
 
@@ -200,10 +201,17 @@ fn check_match(
     })
 }
 
-fn end_match(connection: &Connection, match_id: MatchId, seq: JournalSeq, now: UnixMillis) -> Result<(), StoreError> {
-    let mut statement = connection.prepare_cached("UPDATE matches SET state = ?2, ended_at = ?3, report_seq = ?4 WHERE match_id = ?1")?;
-    let state = MatchState::Reported as u8;
-    statement.execute(params![column::sql(match_id.0), state, column::sql_time(now), column::sql(seq.0)])?;
+fn end_match(
+    connection: &Connection,
+    match_id: MatchId,
+    seq: JournalSeq,
+    rated_by: Option<GenerationId>,
+    now: UnixMillis,
+) -> Result<(), StoreError> {
+    let mut statement =
+        connection.prepare_cached("UPDATE matches SET state = ?2, ended_at = ?3, report_seq = ?4, rated_by = ?5 WHERE match_id = ?1")?;
+    let (state, rated_by) = (MatchState::Reported as u8, rated_by.map(|generation| column::sql(generation.0)));
+    statement.execute(params![column::sql(match_id.0), state, column::sql_time(now), column::sql(seq.0), rated_by])?;
     matches::free_players(connection, match_id)
 }
 

@@ -240,7 +240,8 @@ impl Import {
         let roster = Roster::new(claim.teams.iter().map(|team| team.players.iter().map(|player| player.player).collect()).collect())?;
         let rostered = check_roster(claim, &roster, &self.shape)?;
         let review = self.rules.review(&rostered.to_claim(ServerRecord::default()));
-        let provenance = Provenance { queue: self.queue, source: Source::Import, at: UnixSeconds(line.ts), trust: 1.0 };
+        let rules = Some(self.rules.digest());
+        let provenance = Provenance { queue: self.queue, source: Source::Import, at: UnixSeconds(line.ts), trust: 1.0, rules };
         Ok(rostered.accept(provenance, &self.bounds, review))
     }
 

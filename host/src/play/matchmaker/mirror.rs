@@ -117,6 +117,16 @@ impl Mirror {
         }
     }
 
+    /// Brings the ratings of a queue ticket's players up to date; one that does not wait is passed over.
+    pub fn refresh(&mut self, ticket: &WaitingTicket) {
+        let Some(row) = self.row(ticket.id) else { return };
+        let members = self.first_member(row)..self.member_end[row] as usize;
+        for player in members {
+            let Some(member) = ticket.members.iter().find(|member| member.player == self.players[player]) else { continue };
+            (self.mean[player], self.uncertainty[player], self.contests[player]) = (member.mean, member.uncertainty, member.contests);
+        }
+    }
+
     /// Takes a queue ticket out; `false` if it did not wait.
     pub fn remove(&mut self, ticket: QueueTicketId) -> bool {
         let Some(row) = self.row(ticket) else { return false };
@@ -267,6 +277,21 @@ mod tests {
         assert_eq!(pool.mean, [10.0, 20.0, 21.0, 22.0, 30.0, 31.0, 50.0]);
         assert_eq!(pool.latency_ms, [1, 0, 2, 0, 2, 1, 2, 2, 3, 0, 3, 1, 5, 0]);
         assert_eq!(pool.waited_ms, [9000, 8000, 7000, 5000]);
+    }
+
+    #[test]
+    fn ratings_of_those_who_wait_follow_the_store() {
+        let mut mirror = Mirror::new(2);
+        (1..=3).for_each(|id| mirror.insert(&ticket(id, 2)));
+        mirror.remove(QueueTicketId(1));
+        let mut rated = ticket(2, 2);
+        (rated.members[1].mean, rated.members[1].uncertainty, rated.members[1].contests) = (7.0, 0.5, 9);
+        mirror.refresh(&rated);
+        mirror.refresh(&ticket(1, 2));
+        let (tickets, pool) = seen(&mut mirror);
+        assert_eq!(tickets, [2, 3]);
+        assert_eq!((pool.mean, pool.uncertainty), (vec![20.0, 7.0, 30.0, 31.0], vec![1.0, 0.5, 1.0, 1.0]));
+        assert_eq!(pool.contests, [0, 9, 0, 0]);
     }
 
     #[test]

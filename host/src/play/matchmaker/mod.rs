@@ -87,11 +87,13 @@ impl Play {
     /// The policy's answer, or that of the fallback while the policy is in quarantine; `None` if nobody is matched in this tick.
     async fn decide(&self, matchmaker: &mut Matchmaker) -> Option<(Digest, Decision)> {
         let queue = &self.queues[matchmaker.index];
-        let fault = match ask(matchmaker, &queue.policy).await {
-            Ok(decision) => return Some((queue.policy.digest(), decision)),
+        // Taken once: a policy that is swapped in meanwhile decides the next tick.
+        let matching = queue.matching();
+        let fault = match ask(matchmaker, &matching.policy).await {
+            Ok(decision) => return Some((matching.policy.digest(), decision)),
             Err(fault) => fault,
         };
-        let fallback = queue.fallback_policy.as_ref().filter(|_| matches!(fault, PluginFault::Quarantined { .. }));
+        let fallback = matching.fallback.as_ref().filter(|_| matches!(fault, PluginFault::Quarantined { .. }));
         let Some(fallback) = fallback else {
             tracing::warn!(queue = queue.name(), reason = fault.code(), error = %fault, "the policy matched nobody in this tick");
             return None;

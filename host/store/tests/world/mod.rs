@@ -178,7 +178,7 @@ pub fn report(queue: QueueId, match_id: MatchId, number: u64, first: PlayerId, s
     ReportFacts {
         report_id: report_id(number),
         match_id: Some(match_id),
-        provenance: Provenance { queue, source: Source::Server(SERVER), at: UnixSeconds(1_000 + number as i64), trust: 1.0 },
+        provenance: Provenance { queue, source: Source::Server(SERVER), at: UnixSeconds(1_000 + number as i64), trust: 1.0, rules: None },
         duration_s: 60,
         places: vec![0, 1],
         scores: vec![number as f64, 0.0],

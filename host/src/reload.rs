@@ -1,0 +1,434 @@
+//! `plugins.toml` read again while the host runs, and what changed in it swapped in.
+//!
+//! ```text
+//! file -> queues -> what differs -> loaded, off the async threads -> rules and policy: in force at once, between two reports, two ticks
+//!                                                                 -> rating engine: its generation is built while the old one rates,
+//!                                                                    then catches up and is activated in one transaction
+//! ```
+//!
+//! * **A file that cannot be read changes nothing.** The same holds queue by queue: if one plugin of a queue does not load, the queue keeps
+//!   all that it has, and the others are reloaded.
+//! * A rating engine that loads and then cannot rate the journal is refused alone. A newer request supersedes one that is still being built.
+//! * The shape of a queue, and which queues there are, stay until the host starts again: waiting players and open matches depend on them.
+//!
+//! Requests come from `ranked plugin reload` through the database, and from SIGHUP; what became of each role is written to the database,
+//! where `ranked plugin status` reads it.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use ladder::id::{Digest, QueueId};
+use ladder::pool::MatchmakingPolicy as _;
+use ladder::rating::RatingEngine;
+use ladder::rules::StatRules as _;
+use ladder::time::UnixMillis;
+use plugin_runtime::{Description, PolicyPlugin, RatingPlugin, Role, RulesPlugin, Runtime, builtin_names};
+use store::{InstallRefusal, PluginState, ReplayProgress, Store, StoreError, Wanted};
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError, PluginConfig, QueueConfig};
+use crate::metrics::{Metrics, SwapLabels, SwapResult};
+use crate::play::Play;
+use crate::plugin_gauges::Watched;
+use crate::plugins::{self, QueuePlugins, chain};
+
+/// Between two looks for a request in the database.
+const POLL_EVERY: Duration = Duration::from_millis(100);
+
+/// Exchanges the plugins of a running host.
+pub struct Reloader {
+    parts: ReloaderParts,
+    queues: Vec<InService>,
+    /// One reload at a time.
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// What a [`Reloader`] works with.
+pub(crate) struct ReloaderParts {
+    pub(crate) config: Arc<Config>,
+    pub(crate) runtime: Runtime,
+    pub(crate) store: Store,
+    pub(crate) play: Arc<Play>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) clock: Clock,
+}
+
+/// One queue: what runs, and what `plugins.toml` said about it.
+pub(crate) struct InService {
+    id: QueueId,
+    watched: Arc<Watched>,
+    standing: Mutex<Standing>,
+}
+
+struct Standing {
+    /// The configuration of what is in force.
+    in_force: QueueConfig,
+    /// Since when, by role.
+    since: [UnixMillis; 3],
+    /// Whether the operator was told last that another plugin was refused, by role.
+    refused: [bool; 3],
+    /// The rating engine that is to take over, and its number.
+    building: Option<(u64, PluginConfig)>,
+    /// Rating engines asked for so far.
+    asked: u64,
+    /// The number of the one in force.
+    rates: u64,
+}
+
+/// What a reload came to. Rating engines may still be built: [`Reload::settled`] waits for them.
+#[derive(Default)]
+#[must_use]
+pub struct Reload {
+    /// Roles that were swapped, or whose rating engine is being built.
+    pub swapped: Vec<(String, Role)>,
+    /// What was refused, as an operator reads it; empty: nothing.
+    pub problems: Vec<String>,
+    builds: JoinSet<Result<(), String>>,
+}
+
+impl Reload {
+    /// Waits until every rating engine of this reload is in force, refused or superseded; returns all that was refused.
+    pub async fn settled(mut self) -> Vec<String> {
+        while let Some(built) = self.builds.join_next().await {
+            match built {
+                Ok(Ok(())) => {}
+                Ok(Err(problem)) => self.problems.push(problem),
+                Err(error) => self.problems.push(error.to_string()),
+            }
+        }
+        self.problems
+    }
+
+    /// Lets the builds go on by themselves.
+    fn go_on(mut self) {
+        self.builds.detach_all();
+    }
+}
+
+/// Plugins of one queue that differ from those in force, loaded.
+#[derive(Default)]
+struct Fresh {
+    rating: Option<Arc<RatingPlugin>>,
+    rules: Option<Arc<RulesPlugin>>,
+    policy: Option<(Arc<PolicyPlugin>, Option<Arc<PolicyPlugin>>)>,
+}
+
+impl InService {
+    /// A queue whose plugins were loaded from `config` and are in force since `now`.
+    pub(crate) fn new(id: QueueId, config: QueueConfig, watched: Arc<Watched>, now: UnixMillis) -> Self {
+        let standing = Standing { in_force: config, since: [now; 3], refused: [false; 3], building: None, asked: 0, rates: 0 };
+        Self { id, watched, standing: Mutex::new(standing) }
+    }
+
+    pub(crate) fn watched(&self) -> &Arc<Watched> {
+        &self.watched
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().expect("nobody panics while holding what stands")
+    }
+
+    /// The state of a role as the operator is to see it.
+    fn state(&self, role: Role, wanted: Wanted) -> PluginState {
+        let (digest, Description { name, version, .. }) = in_force(&self.watched.plugins(), role);
+        let since = self.standing().since[index(role)];
+        PluginState { queue: self.watched.queue().to_owned(), role: store_role(role), digest, name, version, since, wanted }
+    }
+}
+
+impl Standing {
+    /// Whether `wanted` differs in this role from what is in force, or on its way there.
+    fn differs(&self, wanted: &QueueConfig, role: Role) -> bool {
+        let now = &self.in_force;
+        match role {
+            Role::Rating => wanted.rating != *self.building.as_ref().map_or(&now.rating, |(_, building)| building),
+            Role::Rules => wanted.rules != now.rules || wanted.outer_bounds != now.outer_bounds,
+            Role::Policy => wanted.policy != now.policy || wanted.policy_fallback != now.policy_fallback,
+        }
+    }
+}
+
+impl Reloader {
+    pub(crate) fn new(parts: ReloaderParts, queues: Vec<InService>) -> Arc<Self> {
+        Arc::new(Self { parts, queues, turn: tokio::sync::Mutex::default() })
+    }
+
+    /// Says what is in force, and forgets what an earlier host said. `refused` are the rating engines that did not come into force at the
+    /// start, by the queue's name.
+    pub(crate) async fn announce(&self, refused: &[(String, String)]) -> Result<(), StoreError> {
+        let store = &self.parts.store;
+        store.clear_plugin_states().await?;
+        for queue in &self.queues {
+            for role in Role::ALL {
+                let problem = refused.iter().find(|(name, _)| role == Role::Rating && name == queue.watched.queue());
+                let wanted = problem.map_or(Wanted::InForce, |(_, problem)| {
+                    queue.standing().refused[index(role)] = true;
+                    Wanted::Refused { digest: in_force(&queue.watched.plugins(), role).0, problem: problem.clone() }
+                });
+                store.note_plugin_state(queue.state(role, wanted)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Serves requests from the database until `stop`.
+    pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(POLL_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            if let Err(error) = self.serve_requests().await {
+                tracing::error!(%error, code = error.code(), "requests to reload plugins cannot be read or answered");
+            }
+        }
+    }
+
+    async fn serve_requests(self: &Arc<Self>) -> Result<(), StoreError> {
+        let ReloaderParts { store, clock, .. } = &self.parts;
+        if !store.reload_waits().await? {
+            return Ok(());
+        }
+        let taken = store.take_reloads(clock.now()).await?;
+        let reload = self.reload().await;
+        let problem = (!reload.problems.is_empty()).then(|| reload.problems.join("\n"));
+        reload.go_on();
+        store.end_reloads(taken, problem, clock.now()).await
+    }
+
+    /// Reads `plugins.toml` and swaps in what changed.
+    pub async fn reload(self: &Arc<Self>) -> Reload {
+        let _turn = self.turn.lock().await;
+        let mut reload = Reload::default();
+        let config = Arc::clone(&self.parts.config);
+        let read = tokio::task::spawn_blocking(move || config.reread_plugins(&builtin_names())).await;
+        let fresh = match read.expect("reading a file does not panic") {
+            Ok(fresh) => Arc::new(fresh),
+            Err(error) => {
+                tracing::error!("plugins.toml cannot be used, and nothing was changed:\n{}", error.render());
+                reload.problems.push(error.render());
+                return reload;
+            }
+        };
+        for new in fresh.queues.iter().filter(|queue| self.parts.config.queue(queue.name()).is_none()) {
+            reload.problems.push(format!("queue `{}` is new: it opens when the host starts again", new.name()));
+        }
+        for (position, queue) in self.queues.iter().enumerate() {
+            let name = queue.watched.queue();
+            let has_shape_of = |wanted: &QueueConfig| wanted.shape == queue.standing().in_force.shape;
+            match fresh.queue(name) {
+                Some(wanted) if has_shape_of(wanted) => self.reload_queue(position, &fresh, wanted, &mut reload).await,
+                Some(_) => reload.problems.push(format!(
+                    "queue `{name}` has another shape in plugins.toml (teams, regions, statistics, maps, ..): it keeps its plugins until the \
+                     host starts again"
+                )),
+                None => reload.problems.push(format!("queue `{name}` was removed: it closes when the host starts again")),
+            }
+        }
+        for problem in &reload.problems {
+            tracing::warn!("not reloaded: {problem}");
+        }
+        reload
+    }
+
+    async fn reload_queue(self: &Arc<Self>, position: usize, config: &Arc<Config>, wanted: &QueueConfig, reload: &mut Reload) {
+        let queue = &self.queues[position];
+        let changed: Vec<Role> = {
+            let standing = queue.standing();
+            Role::ALL.into_iter().filter(|&role| standing.differs(wanted, role)).collect()
+        };
+        self.withdraw_refusals(queue, &changed).await;
+        let loaded = {
+            let (runtime, config, wanted, changed) = (self.parts.runtime.clone(), Arc::clone(config), wanted.clone(), changed.clone());
+            tokio::task::spawn_blocking(move || load(&runtime, &config, &wanted, &changed)).await
+        };
+        match loaded.expect("a plugin that cannot be loaded is an error, no panic") {
+            Ok(fresh) => {
+                self.swap(position, wanted, fresh, reload).await;
+                reload.swapped.extend(changed.into_iter().map(|role| (wanted.name().to_owned(), role)));
+            }
+            Err(error) => {
+                for &role in &changed {
+                    self.refuse(queue, role, wanted.plugin(role), error.render()).await;
+                }
+                reload.problems.push(error.render());
+            }
+        }
+    }
+
+    /// A role that was refused and is again as `plugins.toml` wants it.
+    async fn withdraw_refusals(&self, queue: &InService, changed: &[Role]) {
+        for role in Role::ALL.into_iter().filter(|role| !changed.contains(role)) {
+            let was_refused = std::mem::take(&mut queue.standing().refused[index(role)]);
+            if was_refused {
+                self.note(queue.state(role, Wanted::InForce)).await;
+            }
+        }
+    }
+
+    async fn swap(self: &Arc<Self>, position: usize, wanted: &QueueConfig, fresh: Fresh, reload: &mut Reload) {
+        let queue = &self.queues[position];
+        let playing = &self.parts.play.queues()[position];
+        let Fresh { rating, rules, policy } = fresh;
+        if let Some(rules) = rules {
+            playing.swap_rules(Arc::clone(&rules) as _, &wanted.outer_bounds);
+            queue.watched.exchange(&self.parts.metrics, |plugins| plugins.rules = rules);
+            let keep = |standing: &mut Standing| {
+                standing.in_force.rules = wanted.rules.clone();
+                standing.in_force.outer_bounds = wanted.outer_bounds.clone();
+            };
+            self.swapped(queue, Role::Rules, keep).await;
+        }
+        if let Some((policy, fallback)) = policy {
+            playing.swap_policy(Arc::clone(&policy) as _, fallback.map(|fallback| fallback as _));
+            queue.watched.exchange(&self.parts.metrics, |plugins| plugins.policy = policy);
+            let keep = |standing: &mut Standing| {
+                standing.in_force.policy = wanted.policy.clone();
+                standing.in_force.policy_fallback = wanted.policy_fallback;
+            };
+            self.swapped(queue, Role::Policy, keep).await;
+        }
+        if let Some(engine) = rating {
+            let number = {
+                let mut standing = queue.standing();
+                standing.asked += 1;
+                standing.building = Some((standing.asked, wanted.rating.clone()));
+                standing.asked
+            };
+            let (reloader, wanted) = (Arc::clone(self), wanted.rating.clone());
+            reload.builds.spawn(async move { reloader.build(position, number, engine, wanted).await });
+        }
+    }
+
+    /// Builds the generation of a rating engine and puts it in force.
+    async fn build(&self, position: usize, number: u64, engine: Arc<RatingPlugin>, wanted: PluginConfig) -> Result<(), String> {
+        let queue = &self.queues[position];
+        let (store, name, digest) = (self.parts.store.clone(), queue.watched.queue().to_owned(), engine.digest());
+        let before = queue.state(Role::Rating, Wanted::InForce);
+        let progress = move |ReplayProgress { through, head }: ReplayProgress| {
+            let wanted = Wanted::Building { digest, through, head };
+            // Nobody waits for the operator's view of things; the next step overwrites it.
+            drop(store.note_plugin_state(PluginState { wanted, ..before.clone() }));
+        };
+        let now = self.parts.clock.now();
+        let installed = self.parts.store.install_engine(queue.id, Arc::clone(&engine) as Arc<dyn RatingEngine>, progress, now).await;
+        let problem = match installed {
+            Ok(Ok(installed)) => {
+                tracing::info!(queue = name, generation = %installed.generation, rebuilt = installed.rebuilt, "a rating engine was swapped in");
+                self.rates(position, number, engine, wanted).await;
+                return Ok(());
+            }
+            Ok(Err(InstallRefusal::Superseded)) => {
+                tracing::info!(queue = name, %digest, "another rating engine was asked for before this one was ready");
+                return Ok(());
+            }
+            Ok(Err(refusal)) => chain(&refusal),
+            Err(error) => chain(&error),
+        };
+        tracing::error!(queue = name, %digest, "the rating engine stays as it was: {problem}");
+        let is_latest = {
+            let mut standing = queue.standing();
+            let is_latest = standing.building.as_ref().is_some_and(|(building, _)| *building == number);
+            if is_latest {
+                standing.building = None;
+            }
+            is_latest
+        };
+        if is_latest {
+            self.refuse(queue, Role::Rating, &wanted, problem.clone()).await;
+        }
+        Err(problem)
+    }
+
+    /// A rating engine is in force now; unless a later one is already, the operator and the waiting players' ratings follow it.
+    async fn rates(&self, position: usize, number: u64, engine: Arc<RatingPlugin>, config: PluginConfig) {
+        let queue = &self.queues[position];
+        {
+            let mut standing = queue.standing();
+            if standing.rates > number {
+                // A later one is in force and was quicker to say so.
+                return;
+            }
+            standing.rates = number;
+            if standing.building.as_ref().is_some_and(|(building, _)| *building == number) {
+                standing.building = None;
+            }
+        }
+        self.parts.play.queues()[position].swap_rating(Arc::clone(&engine) as _);
+        queue.watched.exchange(&self.parts.metrics, |plugins| plugins.rating = engine);
+        self.swapped(queue, Role::Rating, |standing| standing.in_force.rating = config).await;
+        self.parts.play.refresh_ratings(position).await;
+        self.parts.play.rate_backlog().await;
+    }
+
+    async fn swapped(&self, queue: &InService, role: Role, keep: impl FnOnce(&mut Standing)) {
+        {
+            let mut standing = queue.standing();
+            keep(&mut standing);
+            standing.since[index(role)] = self.parts.clock.now();
+            standing.refused[index(role)] = false;
+        }
+        let (digest, Description { name, version, .. }) = in_force(&queue.watched.plugins(), role);
+        tracing::info!(target: "audit", event = "plugin-swapped", queue = queue.watched.queue(), role = role.name(), name, version, %digest);
+        self.count(queue, role, SwapResult::Swapped);
+        self.note(queue.state(role, Wanted::InForce)).await;
+    }
+
+    async fn refuse(&self, queue: &InService, role: Role, wanted: &PluginConfig, problem: String) {
+        queue.standing().refused[index(role)] = true;
+        self.count(queue, role, SwapResult::Refused);
+        self.note(queue.state(role, Wanted::Refused { digest: plugins::named_digest(wanted), problem })).await;
+    }
+
+    fn count(&self, queue: &InService, role: Role, result: SwapResult) {
+        let labels = SwapLabels { queue: queue.watched.queue().to_owned(), role: role.into(), result };
+        self.parts.metrics.plugin_swaps.get_or_create(&labels).inc();
+    }
+
+    async fn note(&self, state: PluginState) {
+        if let Err(error) = self.parts.store.note_plugin_state(state).await {
+            tracing::warn!(%error, code = error.code(), "`ranked plugin status` does not show the latest state of a plugin");
+        }
+    }
+}
+
+fn load(runtime: &Runtime, config: &Config, queue: &QueueConfig, roles: &[Role]) -> Result<Fresh, ConfigError> {
+    let mut fresh = Fresh::default();
+    for role in roles {
+        match role {
+            Role::Rating => fresh.rating = Some(Arc::new(plugins::load_rating(runtime, config, queue)?)),
+            Role::Rules => fresh.rules = Some(Arc::new(plugins::load_rules(runtime, config, queue)?)),
+            Role::Policy => {
+                let policy = Arc::new(plugins::load_policy(runtime, config, queue)?);
+                fresh.policy = Some((policy, plugins::load_fallback_policy(runtime, queue)));
+            }
+        }
+    }
+    Ok(fresh)
+}
+
+fn in_force(plugins: &QueuePlugins, role: Role) -> (Digest, Description) {
+    match role {
+        Role::Rating => (plugins.rating.digest(), plugins.rating.description().clone()),
+        Role::Rules => (plugins.rules.digest(), plugins.rules.description().clone()),
+        Role::Policy => (plugins.policy.digest(), plugins.policy.description().clone()),
+    }
+}
+
+fn index(role: Role) -> usize {
+    role as usize
+}
+
+/// The store numbers the roles by itself: it knows nothing of the runtime.
+pub(crate) fn store_role(role: Role) -> store::PluginRole {
+    match role {
+        Role::Rating => store::PluginRole::Rating,
+        Role::Rules => store::PluginRole::Rules,
+        Role::Policy => store::PluginRole::Policy,
+    }
+}
