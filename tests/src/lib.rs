@@ -1,5 +1,6 @@
 //! What the end-to-end tests and benchmarks share.
 
+pub mod bots;
 pub mod by_hand;
 pub mod kill;
 pub mod logs;

@@ -113,6 +113,7 @@ impl World {
             issue(&keyring, &store, folder.path(), owner, plan.certificate_life, &plan.clock).await;
         }
         drop(store);
+        write_plugins(&plan, folder.path());
         let running = serve::start_at(config, keyring, plan.clock.clone()).await.expect("the host starts");
         Self { plan, folder, running }
     }
@@ -131,6 +132,11 @@ impl World {
         let Self { plan, folder, running } = self;
         running.shutdown().await;
         Stopped { plan, folder }
+    }
+
+    /// Changes `plugins.toml` as an operator does; the host reads it when it is asked to reload.
+    pub fn write_plugins(&self, text: &str) {
+        std::fs::write(self.folder.path().join("plugins.toml"), text).expect("the folder can be written to");
     }
 
     /// The host.
@@ -257,6 +263,7 @@ impl Stopped {
     /// Starts the host again.
     pub async fn start(self) -> World {
         let Self { plan, folder } = self;
+        write_plugins(&plan, folder.path());
         let config = config(&plan, folder.path());
         let keyring = Keyring::load(KeyPaths::of(&config)).expect("the keys are there");
         let running = serve::start_at(config, keyring, plan.clock.clone()).await.expect("the host starts again");
@@ -268,6 +275,10 @@ fn config(plan: &Plan, folder: &Path) -> Config {
     let queues = parse_queues("plugins.toml", &plan.plugins, &plugin_runtime::builtin_names());
     let queues = queues.unwrap_or_else(|error| panic!("{}", error.render()));
     Config::new(plan.host.clone(), queues, folder.to_owned())
+}
+
+fn write_plugins(plan: &Plan, folder: &Path) {
+    std::fs::write(folder.join("plugins.toml"), &plan.plugins).expect("the folder can be written to");
 }
 
 fn certificate_path(folder: &Path, owner: &str) -> PathBuf {

@@ -1,0 +1,176 @@
+//! Plugins are exchanged while people play, and nobody loses a match by it.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use host::config::{Config, HostConfig, parse_queues};
+use ladder::id::{Digest, MatchId};
+use ladder::matches::MatchState;
+use ladder::rating::RatingEngine;
+use plugin_runtime::{PluginSource, Runtime};
+use store::{RatingState, ReplayComparison};
+use tests::bots::Bots;
+use tests::world::{DUEL, Plan, World, eventually};
+
+const SWAPS: usize = 100;
+const PLAYERS: u32 = 24;
+
+/// A rating engine under load is exchanged by one of three others, 100 times; rules and policy now and then with it. At the end everything
+/// that a game server was told is in the journal, rated once, and in no generation by two engines.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_swaps_under_load_lose_nothing_and_mix_nothing() {
+    let versions = Versions::new();
+    let world = World::start_with(Plan { host: host_for_bots(), plugins: versions.text(0), ..Plan::default() }).await;
+    versions.install(&world);
+    let mut bots = Bots::start(&world, PLAYERS).await;
+    eventually("the first reports", async || bots.acknowledged() >= 5).await;
+
+    let began = Instant::now();
+    for swap in 1..=SWAPS {
+        let before = bots.acknowledged();
+        world.write_plugins(&versions.text(swap));
+        let problems = world.host().reload().await.settled().await;
+        assert_eq!(problems, Vec::<String>::new(), "swap {swap}");
+        // The load goes on between two swaps, and often enough during one.
+        eventually("a report after the swap", async || bots.acknowledged() > before).await;
+    }
+    tracing::info!(seconds = began.elapsed().as_secs_f64(), reports = bots.acknowledged(), "swapped");
+
+    bots.stop_players().await;
+    let store = world.host().store().clone();
+    eventually("the end of every match", async || {
+        let counts = store.match_counts().await.unwrap();
+        counts.pending + counts.admitted + counts.live == 0
+    })
+    .await;
+    let reports = store.statistics().await.unwrap().queues[0].reports;
+    eventually("every acknowledgement", async || bots.acknowledged() == reports).await;
+    assert_eq!(bots.refused(), 0);
+    assert!(reports >= SWAPS as u64, "{reports} reports in {SWAPS} swaps are no load");
+    bots.close().await;
+
+    eventually("every rating", async || store.statistics().await.unwrap().queues[0].reports_waiting == 0).await;
+    let verification = store::verify(store.path()).unwrap();
+    assert!(verification.is_sound(), "{:?}", verification.problems);
+    assert_eq!(verification.journal_entries, reports);
+    let mut raters = check_every_match(&world, &versions, verification.matches, reports).await;
+    raters.sort_unstable();
+    raters.dedup();
+    assert!(raters.len() > 1, "all matches were rated by one engine");
+    check_every_generation(&world, &versions, reports).await;
+    world.stop().await;
+}
+
+/// Every match says who formed, reviewed and rated it, and each of them was in force once.
+async fn check_every_match(world: &World, versions: &Versions, matches: u64, reports: u64) -> Vec<Digest> {
+    let store = world.host().store();
+    let mut raters = Vec::new();
+    for number in 1..=matches {
+        let details = store.match_details(MatchId(number)).await.unwrap().unwrap();
+        assert!(versions.policies.contains(&details.policy_digest), "match {number}");
+        if details.state != MatchState::Reported {
+            continue;
+        }
+        let report = details.report.unwrap();
+        assert!(versions.rules.contains(&report.facts.provenance.rules.unwrap()), "match {number}");
+        assert!(matches!(report.rating, RatingState::Rated(ref changes) if changes.len() == 2), "match {number}: {:?}", report.rating);
+        raters.push(report.rated_by.unwrap().engine_digest);
+    }
+    assert_eq!(raters.len() as u64, reports);
+    assert!(raters.iter().all(|rater| versions.engines.contains(rater)));
+    raters
+}
+
+/// Each engine in force once more, now that nobody plays: what it stored in a hundred turns is what one replay of the journal gives.
+async fn check_every_generation(world: &World, versions: &Versions, reports: u64) {
+    let store = world.host().store();
+    let queue = store.ensure_queue(DUEL).await.unwrap();
+    for version in 0..3 {
+        world.write_plugins(&versions.text(version));
+        assert_eq!(world.host().reload().await.settled().await, Vec::<String>::new());
+        let engine = versions.engine(world, version);
+        let comparison: ReplayComparison = store.compare_with_replay(queue, engine).await.unwrap().unwrap();
+        assert!(comparison.is_equal(), "version {version}: {comparison:?}");
+        assert_eq!(comparison.reports, reports, "version {version}");
+    }
+}
+
+/// Bots share one address, so they share its limits.
+fn host_for_bots() -> HostConfig {
+    let mut host = Plan::default().host;
+    host.limits.login_per_minute = PLAYERS * 4;
+    host.limits.rdv_per_minute = PLAYERS * 4;
+    host.limits.half_open_per_source_max = 64;
+    host.matchmaking.tick_ms = 20;
+    host
+}
+
+/// Three versions of `plugins.toml`: two rating components (one of them with two sets of parameters), two of rules, two policies.
+struct Versions {
+    engines: Vec<Digest>,
+    rules: Vec<Digest>,
+    policies: Vec<Digest>,
+    /// The components that are files, by name.
+    files: Vec<(&'static str, Vec<u8>)>,
+}
+
+impl Versions {
+    fn new() -> Self {
+        let files: Vec<_> = ["gaussian", "bounds", "skill-window"].into_iter().map(|name| (name, other_build(name))).collect();
+        let digests = |index: usize| {
+            let (name, bytes) = &files[index];
+            vec![PluginSource::builtin(name).unwrap().digest(), PluginSource::new(bytes.clone()).digest()]
+        };
+        Self { engines: digests(0), rules: digests(1), policies: digests(2), files }
+    }
+
+    fn install(&self, world: &World) {
+        for (name, bytes) in &self.files {
+            std::fs::write(world.folder().join(format!("{name}.wasm")), bytes).unwrap();
+        }
+    }
+
+    fn text(&self, version: usize) -> String {
+        let file = |index: usize| {
+            let (name, bytes) = &self.files[index];
+            format!("component = \"{name}.wasm\"\ndigest = \"sha256:{}\"", PluginSource::new(bytes.clone()).digest())
+        };
+        // A machine that is busy with other tests is no fault of an engine.
+        let patient = "deadline_ms_max = 10000";
+        let rating = match version % 3 {
+            0 => format!("component = \"builtin:gaussian\"\n{patient}"),
+            1 => format!("{}\n{patient}", file(0)),
+            _ => format!(
+                "component = \"builtin:gaussian\"\n{patient}\n[queue.{DUEL}.rating.parameters]\nmu = 1500.0\nsigma = 350.0\nbeta = 200.0\ntau = 3.5"
+            ),
+        };
+        let rules = if version.is_multiple_of(2) { "component = \"builtin:bounds\"".to_owned() } else { file(1) };
+        let policy = if version % 4 < 2 { "component = \"builtin:skill-window\"".to_owned() } else { file(2) };
+        format!(
+            "[queue.{DUEL}]\nteam_sizes = [1, 1]\nregions = [\"eu\"]\nstats = [\"kills\", \"deaths\"]\n\
+             [queue.{DUEL}.rating]\n{rating}\n\
+             [queue.{DUEL}.rules]\n{rules}\n{patient}\n[queue.{DUEL}.rules.outer_bounds]\nkills = [0, 100]\ndeaths = [0, 100]\n\
+             [queue.{DUEL}.policy]\n{policy}\n{patient}\n[queue.{DUEL}.policy.parameters]\nwindow_base = 5000.0\nwindow_max = 10000.0\n"
+        )
+    }
+
+    /// The rating engine of a version, in a sandbox of its own.
+    fn engine(&self, world: &World, version: usize) -> Arc<dyn RatingEngine> {
+        let queues = parse_queues("plugins.toml", &self.text(version), &plugin_runtime::builtin_names()).unwrap();
+        let config = Config::new(HostConfig::default(), queues, world.folder().to_owned());
+        Arc::new(host::plugins::load_rating(&Runtime::new().unwrap(), &config, &config.queues[0]).unwrap())
+    }
+}
+
+/// A built-in component with a custom section more: it does the same under another digest, as a rebuilt plugin may.
+fn other_build(name: &str) -> Vec<u8> {
+    let mut bytes = plugin_runtime::builtin(name).unwrap().to_vec();
+    let (section, text) = (b"build", b"another one");
+    bytes.push(0);
+    bytes.push(u8::try_from(1 + section.len() + text.len()).unwrap());
+    bytes.push(u8::try_from(section.len()).unwrap());
+    bytes.extend_from_slice(section);
+    bytes.extend_from_slice(text);
+    bytes
+}
