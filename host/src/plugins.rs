@@ -87,7 +87,7 @@ pub fn load_fallback_policy(runtime: &Runtime, queue: &QueueConfig) -> Option<Ar
 /// # Errors
 /// The operator's fault: the component cannot be read, or is another one than `digest` says.
 pub fn spec(config: &Config, queue: &QueueConfig, role: Role) -> Result<PluginSpec, ConfigError> {
-    let PluginConfig { component, limits, faults_max, parameters } = queue.plugin(role);
+    let PluginConfig { component, limits, faults_max, wasi, parameters } = queue.plugin(role);
     let refuse = |key: &str, title: String, help: String| config.plugin_problem(queue.name(), role, &[key], title, help);
     let (source, digest) = match component {
         ComponentSource::Builtin { name, digest } => {
@@ -112,7 +112,8 @@ pub fn spec(config: &Config, queue: &QueueConfig, role: Role) -> Result<PluginSp
         return Err(refuse("digest", title, format!("if you trust it, write `digest = \"sha256:{}\"`", source.digest())));
     }
     let limits: Limits = *limits;
-    Ok(PluginSpec { name: format!("{}.{role}", queue.name()), source, limits, parameters: parameters.clone(), faults_max: *faults_max })
+    let name = format!("{}.{role}", queue.name());
+    Ok(PluginSpec { name, source, limits, parameters: parameters.clone(), faults_max: *faults_max, wasi: *wasi })
 }
 
 /// The digest of the component that a configuration names, whether or not it can be read.

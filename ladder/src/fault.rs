@@ -30,6 +30,24 @@ pub enum PluginFault {
         /// The memory limit in bytes.
         memory_bytes_max: u64,
     },
+    /// The component called itself too deeply.
+    #[error("used up its stack of {stack_bytes_max} bytes")]
+    Stack {
+        /// The stack limit in bytes.
+        stack_bytes_max: u64,
+    },
+    /// The component asked for more table entries than it may have.
+    #[error("asked for more than {table_elements_max} table entries")]
+    Table {
+        /// The limit of entries, all tables together.
+        table_elements_max: u64,
+    },
+    /// The component handed more to the host's functions (log, forecast, WASI), or took more from them, than one call may.
+    #[error("moved more than {hostcall_bytes_max} bytes through host functions")]
+    HostcallBytes {
+        /// The limit of one call in bytes.
+        hostcall_bytes_max: u64,
+    },
     /// The answer has the wrong shape, is not finite, or names what it was not given.
     #[error("bad output in {place}: {problem}")]
     BadOutput {
@@ -61,6 +79,9 @@ impl PluginFault {
             Self::OutOfFuel { .. } => "out-of-fuel",
             Self::Deadline { .. } => "deadline",
             Self::Memory { .. } => "memory",
+            Self::Stack { .. } => "stack",
+            Self::Table { .. } => "table",
+            Self::HostcallBytes { .. } => "hostcall-bytes",
             Self::BadOutput { .. } => "bad-output",
             Self::Declined { .. } => "declined",
             Self::Quarantined { .. } => "quarantined",

@@ -5,12 +5,19 @@ use wasmtime::Engine;
 use wasmtime::component::types::{Component as ComponentType, ComponentItem};
 
 use crate::error::{CONTRACT_VERSION, LoadError};
-use crate::limits::Role;
+use crate::limits::{Role, WasiGrant};
+use crate::wasi;
 
 const LIFECYCLE: &str = "ranked:plugin/lifecycle";
 const LIFECYCLE_FUNCTIONS: [&str; 2] = ["describe", "configure"];
 const LOG: &str = "ranked:plugin/log";
 const FORECAST: &str = "ranked:plugin/forecast";
+
+/// What the operator lets a component import beside the contract.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Grants {
+    pub(crate) wasi: WasiGrant,
+}
 
 /// Names in a component's type.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,20 +56,28 @@ impl Surface {
     }
 
     /// Checks imports, then exports, against what `role` needs. Exports that nobody asked for are tolerated: generators add them.
-    pub(crate) fn check(&self, role: Role) -> Result<(), LoadError> {
-        self.check_imports()?;
+    pub(crate) fn check(&self, role: Role, grants: Grants) -> Result<(), LoadError> {
+        self.check_imports(grants)?;
         self.require_interface(role, LIFECYCLE, &LIFECYCLE_FUNCTIONS)?;
         self.require_interface(role, role.interface(), role.functions())
     }
 
-    pub(crate) fn check_imports(&self) -> Result<(), LoadError> {
+    /// What has to be granted for this component to load.
+    pub(crate) fn needs_wasi(&self) -> WasiGrant {
+        match self.imports.iter().any(|import| is_inert_wasi(import)) {
+            true => WasiGrant::Deterministic,
+            false => WasiGrant::None,
+        }
+    }
+
+    fn check_imports(&self, grants: Grants) -> Result<(), LoadError> {
         for import in &self.imports {
             let (interface, version) = split(import);
             if interface == LOG {
                 check_version(interface, version)?;
-                continue;
+            } else if !(grants.wasi == WasiGrant::Deterministic && is_inert_wasi(import)) {
+                return Err(LoadError::ForeignImport { import: import.clone(), advice: advice(import) });
             }
-            return Err(LoadError::ForeignImport { import: import.clone(), advice: advice(interface) });
         }
         Ok(())
     }
@@ -88,6 +103,11 @@ impl Surface {
     }
 }
 
+/// Whether the deterministic WASI has the interface, in the one version that there is.
+fn is_inert_wasi(import: &str) -> bool {
+    wasi::PACKAGES.iter().any(|package| import.starts_with(package)) && split(import).1.starts_with("0.2.")
+}
+
 /// `package/interface@version` in two; the version is empty if there is none.
 fn split(name: &str) -> (&str, &str) {
     name.split_once('@').unwrap_or((name, ""))
@@ -102,9 +122,14 @@ fn check_version(interface: &str, version: &str) -> Result<(), LoadError> {
     }
 }
 
-fn advice(interface: &str) -> &'static str {
-    if interface.starts_with("wasi:") {
-        "this queue grants no WASI. Rust: build for wasm32-unknown-unknown; JavaScript, Python: --stub-wasi"
+fn advice(import: &str) -> &'static str {
+    let (interface, _) = split(import);
+    if is_inert_wasi(import) {
+        "this queue grants no WASI. Rust: build for wasm32-unknown-unknown; JavaScript, Python: --stub-wasi; or grant \
+         `wasi = \"deterministic\"` in plugins.toml"
+    } else if interface.starts_with("wasi:") {
+        "no grant offers this part of WASI: `wasi = \"deterministic\"` has wasi:cli, clocks, filesystem, io, random and sockets of version \
+         0.2, all of them inert. Rust: build for wasm32-unknown-unknown; JavaScript, Python: --stub-wasi"
     } else if interface == FORECAST {
         "forecasts for policies are part of the contract, but this version of the host does not provide them: build the policy without"
     } else {
@@ -133,7 +158,7 @@ mod tests {
     fn a_refusal_names_the_cause_and_the_fix() {
         let lifecycle: (&str, &[&str]) = ("ranked:plugin/lifecycle@1.0.0", &LIFECYCLE_FUNCTIONS);
         let rules: (&str, &[&str]) = ("ranked:plugin/stat-rules@1.0.0", &["bounds", "review"]);
-        let table: [(&str, Surface, Option<&str>); 9] = [
+        let table: [(&str, Surface, Option<&str>); 11] = [
             ("good", surface(&["ranked:plugin/log@1.0.0"], &[lifecycle, rules]), None),
             ("newer minor, extra export", surface(&["ranked:plugin/log@1.1.0"], &[lifecycle, rules, ("init", &[])]), None),
             (
@@ -141,6 +166,8 @@ mod tests {
                 surface(&["wasi:cli/stdout@0.2.6"], &[]),
                 Some("imports wasi:cli/stdout@0.2.6; this queue grants no WASI. Rust: build"),
             ),
+            ("wasi of another kind", surface(&["wasi:http/types@0.2.6"], &[]), Some("no grant offers this part of WASI")),
+            ("wasi of the future", surface(&["wasi:cli/stdout@0.3.0"], &[]), Some("no grant offers this part of WASI")),
             ("forecast", surface(&["ranked:plugin/forecast@1.0.0"], &[]), Some("does not provide them")),
             ("made up", surface(&["evil:host/shell"], &[]), Some("imports evil:host/shell; a plugin may import ranked:plugin/log and")),
             (
@@ -161,7 +188,7 @@ mod tests {
             ),
         ];
         for (name, surface, expected) in table {
-            match (surface.check(Role::Rules), expected) {
+            match (surface.check(Role::Rules, Grants::default()), expected) {
                 (Ok(()), None) => {}
                 (Err(error), Some(text)) => assert!(error.to_string().contains(text), "{name}: {error}"),
                 (result, _) => panic!("{name}: {result:?}"),

@@ -7,8 +7,11 @@ use ladder::fault::PluginFault;
 
 /// Upper ends of the wall-clock buckets in microseconds; one more bucket holds what is slower.
 pub const WALL_BUCKET_ENDS_US: [u64; 15] = [10, 20, 30, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 25_000, 50_000, 100_000, 400_000];
+/// Upper ends of the fuel buckets as shares of the budget; the last is the budget itself.
+pub const FUEL_SHARE_BUCKET_ENDS: [f64; 10] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 0.7, 0.9, 1.0];
 /// Codes of faults in the order of [`PluginCounters::faults`].
-pub const FAULT_CODES: [&str; 7] = ["trap", "out-of-fuel", "deadline", "memory", "bad-output", "declined", "quarantined"];
+pub const FAULT_CODES: [&str; 10] =
+    ["trap", "out-of-fuel", "deadline", "memory", "bad-output", "declined", "quarantined", "stack", "table", "hostcall-bytes"];
 
 /// A reading of one plugin's counters since it was loaded.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,8 +28,16 @@ pub struct PluginCounters {
     pub fuel_used_last: u64,
     /// Largest share of the fuel budget that any call used, 0 to 1.
     pub fuel_share_max: f64,
+    /// Share of the fuel budget that the last call used, 0 to 1.
+    pub fuel_share_last: f64,
     /// Fuel of all calls, in units.
     pub fuel_used_total: u64,
+    /// Calls per bucket of [`FUEL_SHARE_BUCKET_ENDS`], each counted once.
+    pub fuel_share_buckets: [u64; FUEL_SHARE_BUCKET_ENDS.len()],
+    /// Sum of the shares of the fuel budget of all calls.
+    pub fuel_share_total: f64,
+    /// The most memory and tables that any call had, in bytes.
+    pub memory_bytes_max: u64,
     /// Calls per bucket of [`WALL_BUCKET_ENDS_US`], each counted once; the last is for slower ones.
     pub wall_buckets: [u64; WALL_BUCKET_ENDS_US.len() + 1],
     /// Wall-clock time of all calls in microseconds.
@@ -45,7 +56,11 @@ pub(crate) struct Counters {
     faults_in_a_row: AtomicU32,
     fuel_used_last: AtomicU64,
     fuel_share_max: AtomicU64,
+    fuel_share_last: AtomicU64,
     fuel_used_total: AtomicU64,
+    fuel_share_buckets: [AtomicU64; FUEL_SHARE_BUCKET_ENDS.len()],
+    fuel_share_total: AtomicU64,
+    memory_bytes_max: AtomicU64,
     wall_buckets: [AtomicU64; WALL_BUCKET_ENDS_US.len() + 1],
     wall_total_ns: AtomicU64,
     log_lines_dropped: AtomicU64,
@@ -56,6 +71,7 @@ pub(crate) struct Usage {
     pub(crate) fuel_used: u64,
     pub(crate) fuel_max: u64,
     pub(crate) wall: Duration,
+    pub(crate) memory_bytes: u64,
     pub(crate) log_lines_dropped: u32,
 }
 
@@ -72,6 +88,11 @@ impl Counters {
         add(&self.log_lines_dropped, u64::from(usage.log_lines_dropped));
         let share = u128::from(usage.fuel_used) * u128::from(SHARE_UNIT) / u128::from(usage.fuel_max.max(1));
         let share = u64::try_from(share).unwrap_or(SHARE_UNIT).min(SHARE_UNIT);
+        self.fuel_share_last.store(share, Ordering::Relaxed);
+        add(&self.fuel_share_total, share);
+        let bucket = FUEL_SHARE_BUCKET_ENDS.partition_point(|&end| end < share_of(share));
+        add(&self.fuel_share_buckets[bucket.min(FUEL_SHARE_BUCKET_ENDS.len() - 1)], 1);
+        self.memory_bytes_max.fetch_max(usage.memory_bytes, Ordering::Relaxed);
         let before = self.fuel_share_max.fetch_max(share, Ordering::Relaxed);
         (share > before).then(|| share_of(share))
     }
@@ -114,7 +135,11 @@ impl Counters {
             quarantined: faults_in_a_row >= faults_max,
             fuel_used_last: read(&self.fuel_used_last),
             fuel_share_max: share_of(read(&self.fuel_share_max)),
+            fuel_share_last: share_of(read(&self.fuel_share_last)),
             fuel_used_total: read(&self.fuel_used_total),
+            fuel_share_buckets: self.fuel_share_buckets.each_ref().map(read),
+            fuel_share_total: share_of(read(&self.fuel_share_total)),
+            memory_bytes_max: read(&self.memory_bytes_max),
             wall_buckets: self.wall_buckets.each_ref().map(read),
             wall_total_us: read(&self.wall_total_ns) / 1000,
             log_lines_dropped: read(&self.log_lines_dropped),
@@ -131,7 +156,7 @@ mod tests {
     use super::*;
 
     fn usage(fuel_used: u64, wall_us: u64) -> Usage {
-        Usage { fuel_used, fuel_max: 1000, wall: Duration::from_micros(wall_us), log_lines_dropped: 0 }
+        Usage { fuel_used, fuel_max: 1000, wall: Duration::from_micros(wall_us), memory_bytes: fuel_used, log_lines_dropped: 0 }
     }
 
     #[test]
@@ -142,6 +167,8 @@ mod tests {
         assert_eq!(counters.count_call(&usage(1000, 400_001)), Some(1.0));
         let read = counters.read(5);
         assert_eq!((read.wall_buckets[0], read.wall_buckets[1], read.wall_buckets[15]), (1, 1, 1));
+        assert_eq!(read.fuel_share_buckets, [0, 0, 0, 0, 0, 0, 2, 0, 0, 1]);
+        assert_eq!((read.fuel_share_last, read.fuel_share_total, read.memory_bytes_max), (1.0, 1.9, 1000));
         assert_eq!((read.calls, read.fuel_used_last, read.fuel_used_total, read.fuel_share_max), (3, 1000, 1900, 1.0));
     }
 
@@ -154,6 +181,6 @@ mod tests {
         for (step, (fault, in_a_row)) in table.into_iter().enumerate() {
             assert_eq!(counters.count_end(fault), in_a_row, "step {step}");
         }
-        assert_eq!(counters.read(5).faults, [3, 0, 0, 0, 0, 1, 0]);
+        assert_eq!(counters.read(5).faults, [3, 0, 0, 0, 0, 1, 0, 0, 0, 0]);
     }
 }

@@ -46,6 +46,22 @@ pub enum LoadError {
         #[source]
         source: wasmtime::Error,
     },
+    /// The operator wrote one stack size too many: each takes an engine of its own.
+    #[error(
+        "wants a stack of {stack_bytes_max} bytes, and this host runs at most {} different stack sizes: write the same `stack_bytes_max` for \
+         more plugins", crate::engines::ENGINES_MAX / 2
+    )]
+    TooManyStackSizes {
+        /// The size that was refused.
+        stack_bytes_max: u64,
+    },
+    /// Wasmtime could not reserve what it needs for another engine. The environment's fault: too little address space.
+    #[error("cannot be given a sandbox")]
+    Sandbox {
+        /// What wasmtime says.
+        #[source]
+        source: wasmtime::Error,
+    },
     /// The component wants something that the host does not give to plugins. The author's fault.
     #[error("imports {import}; {advice}")]
     ForeignImport {
@@ -116,6 +132,17 @@ fn filled(roles: &[Role]) -> String {
     }
 }
 
+/// An error with everything behind it, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
 fn listed(problems: &[ParameterProblem]) -> String {
     let lines = problems.iter().map(|ParameterProblem { path, problem }| match path.as_str() {
         "" => problem.clone(),
@@ -128,9 +155,6 @@ fn listed(problems: &[ParameterProblem]) -> String {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RuntimeError {
-    /// Wasmtime could not reserve what it needs.
-    #[error("the plugin sandbox could not be set up")]
-    Sandbox(#[source] wasmtime::Error),
     /// The thread behind all deadlines did not start.
     #[error("the thread that watches deadlines did not start")]
     Thread(#[from] std::io::Error),

@@ -6,11 +6,13 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use ladder::fault::PluginFault;
 use wasmtime::component::{Linker, WasmStr};
 use wasmtime::{Engine, ResourceLimiter, Store, StoreContextMut};
 
 use crate::bindings::base::ranked::plugin::log::Level;
 use crate::limits::Limits;
+use crate::wasi::Inert;
 
 /// Lines that the plugin log takes of one call.
 pub const LOG_LINES_MAX: u32 = 32;
@@ -21,9 +23,11 @@ pub(crate) const EPOCH_TICK_MS: u64 = 10;
 /// What a line costs a guest beside its bytes: as much as the host's work for it is worth, so that a log flood ends by fuel.
 const LOG_LINE_FUEL: u64 = 2_000;
 /// Core instances of one component; what `componentize-py` makes has 40 and more.
-pub(crate) const CORE_INSTANCES_MAX: u32 = 64;
-/// Memories and tables of one component.
-const PARTS_MAX: usize = 16;
+pub(crate) const INSTANCES_MAX: usize = 64;
+/// Memories of one component: one per nested component.
+pub(crate) const MEMORIES_MAX: usize = 4;
+/// Tables of one component.
+pub(crate) const TABLES_MAX: usize = 8;
 /// Bytes of a table entry on the host.
 const TABLE_ENTRY_BYTES: usize = 16;
 
@@ -31,33 +35,53 @@ const TABLE_ENTRY_BYTES: usize = 16;
 pub(crate) struct Guest {
     /// `queue.role`, for the log.
     name: Arc<str>,
-    memory_bytes_max: usize,
+    limits: Limits,
     /// Memory and tables granted so far. Never goes down: WebAssembly cannot give memory back.
-    memory_bytes: usize,
-    memory_refused: bool,
+    memory_bytes: u64,
+    table_elements: u64,
+    /// What went through host functions in this call.
+    hostcall_bytes: u64,
+    /// The last thing that the guest was refused in this call.
+    refused: Option<PluginFault>,
     log_lines: u32,
     last_line: String,
+    pub(crate) wasi: Option<Box<Inert>>,
+    /// Streams and pollables that the guest holds; a warm instance holds them from call to call.
+    pub(crate) wasi_handles: u32,
 }
+
+/// The guest asked a host function for more than one call may: the fault stands in [`Guest::refused`].
+#[derive(Debug, thiserror::Error)]
+#[error("refused by a host function")]
+struct Refused;
 
 impl Guest {
     pub(crate) fn store(engine: &Engine, name: &Arc<str>, limits: &Limits) -> Store<Self> {
-        let memory_bytes_max = usize::try_from(limits.memory_bytes_max).unwrap_or(usize::MAX);
         let guest = Self {
             name: Arc::clone(name),
-            memory_bytes_max,
+            limits: *limits,
             memory_bytes: 0,
-            memory_refused: false,
+            table_elements: 0,
+            hostcall_bytes: 0,
+            refused: None,
             log_lines: 0,
             last_line: String::new(),
+            wasi: None,
+            wasi_handles: 0,
         };
         let mut store = Store::new(engine, guest);
         store.limiter(|guest| guest);
         store
     }
 
-    /// Whether the guest was refused memory in this call.
-    pub(crate) fn memory_refused(&self) -> bool {
-        self.memory_refused
+    /// What the guest was refused in this call, as the fault that it is if the call fails.
+    pub(crate) fn refused(&self) -> Option<&PluginFault> {
+        self.refused.as_ref()
+    }
+
+    /// Memory and tables that the guest has, in bytes.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.memory_bytes
     }
 
     /// The last line that the guest wrote in this call, escaped; empty if there was none.
@@ -70,17 +94,40 @@ impl Guest {
         self.log_lines.saturating_sub(LOG_LINES_MAX)
     }
 
-    fn grow(&mut self, current: usize, desired: usize) -> bool {
-        let granted = self.memory_bytes.saturating_add(desired.saturating_sub(current));
-        if granted > self.memory_bytes_max {
-            self.memory_refused = true;
+    fn grow(&mut self, bytes: usize) -> bool {
+        let Limits { memory_bytes_max, .. } = self.limits;
+        let granted = self.memory_bytes.saturating_add(bytes as u64);
+        if granted > memory_bytes_max {
+            self.refused = Some(PluginFault::Memory { memory_bytes_max });
             return false;
         }
         self.memory_bytes = granted;
         true
     }
 
-    fn log(&mut self, level: Level, message: &str) {
+    fn grow_tables(&mut self, elements: usize) -> bool {
+        let Limits { table_elements_max, .. } = self.limits;
+        let granted = self.table_elements.saturating_add(elements as u64);
+        if granted > table_elements_max {
+            self.refused = Some(PluginFault::Table { table_elements_max });
+            return false;
+        }
+        self.table_elements = granted;
+        self.grow(elements.saturating_mul(TABLE_ENTRY_BYTES))
+    }
+
+    /// Counts bytes that go through a host function, before they are made or kept.
+    pub(crate) fn charge(&mut self, bytes: u64) -> wasmtime::Result<()> {
+        let Limits { hostcall_bytes_max, .. } = self.limits;
+        self.hostcall_bytes = self.hostcall_bytes.saturating_add(bytes);
+        if self.hostcall_bytes > hostcall_bytes_max {
+            self.refused = Some(PluginFault::HostcallBytes { hostcall_bytes_max });
+            return Err(Refused.into());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn log(&mut self, level: Level, message: &str) {
         self.log_lines = self.log_lines.saturating_add(1);
         if self.log_lines > LOG_LINES_MAX {
             return;
@@ -99,56 +146,55 @@ impl Guest {
 
 impl ResourceLimiter for Guest {
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(self.grow(current, desired))
+        Ok(self.grow(desired.saturating_sub(current)))
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let bytes = |entries: usize| entries.saturating_mul(TABLE_ENTRY_BYTES);
-        Ok(self.grow(bytes(current), bytes(desired)))
+        Ok(self.grow_tables(desired.saturating_sub(current)))
     }
 
     fn instances(&self) -> usize {
-        CORE_INSTANCES_MAX as usize
+        INSTANCES_MAX
     }
 
     fn tables(&self) -> usize {
-        PARTS_MAX
+        TABLES_MAX
     }
 
     fn memories(&self) -> usize {
-        PARTS_MAX
+        MEMORIES_MAX
     }
 }
 
-/// Grants the budget of one call: fuel, deadline, output, log lines. Memory was bounded when the store was made.
+/// Grants the budget of one call: fuel, deadline, output, bytes through host functions, log lines. Memory was bounded when the store was
+/// made.
 pub(crate) fn arm(store: &mut Store<Guest>, limits: &Limits) {
     store.set_fuel(limits.fuel_max).expect("every engine here consumes fuel");
     // One tick more: the current one has partly gone by. A deadline is at most `DEADLINE_MS_CEILING`, far from wrapping around.
     store.set_epoch_deadline(limits.deadline_ms_max.div_ceil(EPOCH_TICK_MS) + 1);
     store.set_hostcall_fuel(usize::try_from(limits.output_bytes_max).unwrap_or(usize::MAX));
     let guest = store.data_mut();
-    guest.memory_refused = false;
+    guest.refused = None;
+    guest.hostcall_bytes = 0;
     guest.log_lines = 0;
     guest.last_line.clear();
+    guest.wasi = None;
 }
 
-/// Offers `ranked:plugin/log`, the one import that a plugin may have.
+/// Offers `ranked:plugin/log`, the one import that every plugin may have.
 pub(crate) fn offer_log(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     let mut log = linker.instance("ranked:plugin/log@1.0.0")?;
     log.func_wrap("log", |mut store: StoreContextMut<'_, Guest>, (level, message): (Level, WasmStr)| {
-        let line = {
+        let (line, len) = {
             let text = message.to_str(&store)?;
-            let cost = LOG_LINE_FUEL.saturating_add(text.len() as u64);
-            let line = head(&text, LOG_LINE_BYTES_MAX).to_owned();
-            let fuel = store.get_fuel()?;
-            (line, fuel.checked_sub(cost))
+            (head(&text, LOG_LINE_BYTES_MAX).to_owned(), text.len() as u64)
         };
-        let (line, fuel) = line;
-        let Some(fuel) = fuel else {
+        let Some(fuel) = store.get_fuel()?.checked_sub(LOG_LINE_FUEL.saturating_add(len)) else {
             store.set_fuel(0)?;
             return Err(wasmtime::Trap::OutOfFuel.into());
         };
         store.set_fuel(fuel)?;
+        store.data_mut().charge(len)?;
         store.data_mut().log(level, &line);
         Ok(())
     })

@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use ladder::id::Digest;
 
-use crate::audit::Surface;
+use crate::audit::{Grants, Surface};
+use crate::engines::EngineKind;
 use crate::error::LoadError;
-use crate::limits::Role;
+use crate::limits::{Limits, Role, WasiGrant};
 use crate::runtime::{Description, Prepared, Runtime};
 use crate::source::PluginSource;
 
@@ -24,6 +25,8 @@ pub struct Inspection {
     pub imports: Vec<String>,
     /// Exports with their versions.
     pub exports: Vec<String>,
+    /// What `plugins.toml` has to grant: without it the component does not load.
+    pub needs_wasi: WasiGrant,
     /// How long compilation took.
     pub compile_time: Duration,
     /// What it says about itself, or why it was not asked or did not answer.
@@ -49,14 +52,17 @@ impl Runtime {
     /// The file is too large, no component, or cannot be compiled.
     pub fn inspect(&self, source: &PluginSource) -> Result<Inspection, LoadError> {
         let started = Instant::now();
-        let component = self.compile(Role::Rating, source)?;
+        let component = self.compile(EngineKind::of(Role::Rating, Limits::of(Role::Rating).stack_bytes_max), source)?;
         let compile_time = started.elapsed();
         let surface = Surface::of(&component.component_type(), component.engine());
         let roles = surface.roles();
         let role = roles.first().copied().unwrap_or(Role::Rating);
-        let described = surface.check(role).and_then(|()| {
+        let needs_wasi = surface.needs_wasi();
+        // Inert: looking at a component gives it nothing that a grant would.
+        let grants = Grants { wasi: needs_wasi };
+        let described = surface.check(role, grants).and_then(|()| {
             let service = self.service_for_inspection(role, source, &component);
-            let prepared = Prepared::new(&component)?;
+            let prepared = Prepared::new(&component, grants)?;
             let started = Instant::now();
             let description = prepared.describe(&service)?;
             Ok(Described { description, fuel_used: service.counters().fuel_used_last, wall_time: started.elapsed() })
@@ -65,6 +71,7 @@ impl Runtime {
             digest: source.digest(),
             bytes: source.bytes().len(),
             roles,
+            needs_wasi,
             imports: surface.imports,
             exports: surface.exports.into_iter().map(|export| export.name).collect(),
             compile_time,

@@ -3,15 +3,17 @@
 //! [`Runtime`] turns a [`PluginSpec`] into a plugin in service: [`RatingPlugin`], [`RulesPlugin`] or [`PolicyPlugin`], each the matching
 //! trait of `ladder`. What the host promises itself of any of them:
 //!
-//! * **No authority.** The only import is the plugin log. No clock, no chance, no files: an answer is a function of digest, parameters
-//!   and arguments.
+//! * **No authority.** The only import is the plugin log, or by grant an inert WASI. No clock, no chance, no files: an answer is a
+//!   function of digest, parameters and arguments.
 //! * **No influence from call to call.** Rating and rules calls run in a fresh instance each. A policy keeps a warm one, because its whole
 //!   world crosses in each call, and loses it after a fault.
-//! * **Bounded.** Fuel (deterministic), a deadline behind it, memory, size of the answer, log lines: [`Limits`].
+//! * **Bounded.** Fuel (deterministic), a deadline behind it, memory, tables, stack, size of the answer, what goes through the host's
+//!   functions, log lines: [`Limits`].
 //! * **Checked.** Everything that comes back is looked at before the ladder sees it; what breaks the contract is a
 //!   `ladder::fault::PluginFault`, counted, and after enough in a row the plugin is in quarantine.
 //!
-//! Deliberately absent: WASI, forecasts for policies, the bulk interface of rating engines, and any way to load native code.
+//! Deliberately absent: forecasts for policies, the bulk interface of rating engines, and any way to load native code that this host did
+//! not compile itself.
 //!
 //! ```
 //! use ladder::queue::QueueShape;
@@ -26,12 +28,13 @@
 //! assert!(visible < stranger.mean);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-#![forbid(unsafe_code)]
 
 mod audit;
 mod bindings;
 mod builtin;
+mod cache;
 mod counters;
+mod engines;
 mod error;
 mod guest;
 mod inspect;
@@ -43,13 +46,18 @@ mod rules;
 mod runtime;
 mod service;
 mod source;
+mod wasi;
 
 pub use builtin::{builtin, builtin_names, builtin_role};
-pub use counters::{FAULT_CODES, PluginCounters, WALL_BUCKET_ENDS_US};
+pub use cache::CacheCounters;
+pub use counters::{FAULT_CODES, FUEL_SHARE_BUCKET_ENDS, PluginCounters, WALL_BUCKET_ENDS_US};
 pub use error::{COMPONENT_BYTES_MAX, CONTRACT_VERSION, LoadError, ParameterProblem, RuntimeError};
 pub use guest::{LOG_LINE_BYTES_MAX, LOG_LINES_MAX};
 pub use inspect::{Described, Inspection};
-pub use limits::{DEADLINE_MS_CEILING, LimitError, Limits, MEMORY_BYTES_CEILING, OUTPUT_BYTES_CEILING, Role};
+pub use limits::{
+    DEADLINE_MS_CEILING, LimitError, Limits, MEMORY_BYTES_CEILING, OUTPUT_BYTES_CEILING, Role, STACK_BYTES_CEILING, STACK_BYTES_FLOOR,
+    TABLE_ELEMENTS_CEILING, WasiGrant,
+};
 pub use parameters::canonical_parameters;
 pub use policy::PolicyPlugin;
 pub use rating::RatingPlugin;

@@ -1,4 +1,4 @@
-//! The sandbox: two wasmtime engines, the clock behind all deadlines, and the way from bytes to a plugin in service.
+//! The sandbox: the way from bytes to a plugin in service.
 //!
 //! ```text
 //! bytes -> size -> compile -> audit imports and exports -> describe -> configure -> first answers -> in service
@@ -6,37 +6,34 @@
 //! Nothing of a component runs before its audit.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use ladder::id::Digest;
 use ladder::queue::QueueShape;
+use wasmtime::Store;
 use wasmtime::component::{Component, Instance, InstancePre, Linker};
-use wasmtime::{Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
-use crate::audit::Surface;
+use crate::audit::{Grants, Surface};
 use crate::bindings::base::BaseIndices;
 use crate::bindings::base::exports::ranked::plugin::lifecycle;
+use crate::cache::{CacheCounters, CompileCache};
+use crate::engines::{EngineKind, Engines, RUNNING_MAX};
 use crate::error::{COMPONENT_BYTES_MAX, LoadError, ParameterProblem, RuntimeError};
-use crate::guest::{CORE_INSTANCES_MAX, EPOCH_TICK_MS, Guest, escape_into, head, offer_log};
-use crate::limits::{Limits, MEMORY_BYTES_CEILING, Role};
+use crate::guest::{Guest, escape_into, head, offer_log};
+use crate::limits::{Limits, Role, WasiGrant};
 use crate::parameters::canonical_parameters;
 use crate::policy::PolicyPlugin;
 use crate::rating::RatingPlugin;
 use crate::rules::RulesPlugin;
 use crate::service::{Service, Slots, Stop, Terms, bad_output};
 use crate::source::PluginSource;
+use crate::wasi::offer_wasi;
 
 /// Faults in a row that lead to quarantine unless `plugins.toml` says otherwise.
 pub const FAULTS_MAX_DEFAULT: u32 = 5;
-/// Rating and rules calls that run at once; more wait.
-const RUNNING_MAX: u32 = 32;
-/// Policies in service in one process: each keeps one warm instance.
-const POLICIES_MAX: u32 = 64;
 /// Compiled components that are kept for the next queue that uses the same bytes.
 const COMPILED_MAX: usize = 32;
-/// Bytes of a guest's memory that stay mapped between calls. More costs clearing, less costs page faults.
-const RESIDENT_BYTES: usize = 256 << 10;
 /// Parameter problems that are shown; a plugin may list as many as it likes.
 const PROBLEMS_MAX: usize = 32;
 /// Bytes of one text of a plugin about itself or its parameters that are kept.
@@ -56,13 +53,22 @@ pub struct PluginSpec {
     pub parameters: String,
     /// Faults in a row after which the plugin is not called any more; at least 1.
     pub faults_max: u32,
+    /// What it may import beside the contract.
+    pub wasi: WasiGrant,
 }
 
 impl PluginSpec {
     /// The component with the default budget of `role`, without parameters.
     #[must_use]
     pub fn new(name: impl Into<String>, role: Role, source: PluginSource) -> Self {
-        Self { name: name.into(), source, limits: Limits::of(role), parameters: String::new(), faults_max: FAULTS_MAX_DEFAULT }
+        Self {
+            name: name.into(),
+            source,
+            limits: Limits::of(role),
+            parameters: String::new(),
+            faults_max: FAULTS_MAX_DEFAULT,
+            wasi: WasiGrant::None,
+        }
     }
 }
 
@@ -84,25 +90,42 @@ pub struct Runtime {
 }
 
 struct Shared {
-    /// Rating and rules: NaNs have one bit pattern, a call has an instance of its own.
-    exact: Engine,
-    /// Policies: no ratings come out of them, so NaNs stay as the processor makes them (up to 4 times faster on transcendental loops).
-    fast: Engine,
+    engines: Engines,
     running: Arc<Slots>,
-    compiled: Mutex<HashMap<(Role, Digest), Component>>,
+    compiled: Mutex<HashMap<(EngineKind, Digest), Component>>,
+    cache: Option<CompileCache>,
 }
 
 impl Runtime {
-    /// Reserves address space for the sandboxes (no memory yet) and starts the thread that watches deadlines. Do this once per process.
+    /// Starts the thread that watches deadlines. Do this once per process.
     ///
     /// # Errors
-    /// The environment's fault: too little address space, no thread.
+    /// The environment's fault: no thread.
     pub fn new() -> Result<Self, RuntimeError> {
-        let exact = engine(true, RUNNING_MAX).map_err(RuntimeError::Sandbox)?;
-        let fast = engine(false, POLICIES_MAX + RUNNING_MAX).map_err(RuntimeError::Sandbox)?;
-        watch_deadlines([exact.weak(), fast.weak()])?;
-        let shared = Shared { exact, fast, running: Arc::new(Slots::new(RUNNING_MAX)), compiled: Mutex::default() };
+        Self::made(None)
+    }
+
+    /// As [`Runtime::new`], and keeps compiled code in `folder`, so that the next start does not compile again.
+    ///
+    /// A file there is native code, so it is loaded only if it was authenticated with `key`: 32 bytes that nobody else has, the same at
+    /// every start. A folder that cannot be written costs time at the next start and nothing else.
+    ///
+    /// # Errors
+    /// As [`Runtime::new`].
+    pub fn with_cache(folder: impl AsRef<Path>, key: [u8; 32]) -> Result<Self, RuntimeError> {
+        Self::made(Some(CompileCache::new(folder.as_ref(), key)))
+    }
+
+    fn made(cache: Option<CompileCache>) -> Result<Self, RuntimeError> {
+        let running = Arc::new(Slots::new(RUNNING_MAX));
+        let shared = Shared { engines: Engines::new()?, running, compiled: Mutex::default(), cache };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// What the cache of compiled code was good for; zeros without one.
+    #[must_use]
+    pub fn cache_counters(&self) -> CacheCounters {
+        self.shared.cache.as_ref().map(CompileCache::counters).unwrap_or_default()
     }
 
     /// Loads a rating engine for one queue and asks it for the belief about a stranger.
@@ -139,9 +162,10 @@ impl Runtime {
             limits: spec.limits,
             faults_max: spec.faults_max.max(1),
         };
-        let component = self.compile(role, &spec.source)?;
-        Surface::of(&component.component_type(), component.engine()).check(role)?;
-        let prepared = Prepared::new(&component)?;
+        let component = self.compile(EngineKind::of(role, spec.limits.stack_bytes_max), &spec.source)?;
+        let grants = Grants { wasi: spec.wasi };
+        Surface::of(&component.component_type(), component.engine()).check(role, grants)?;
+        let prepared = Prepared::new(&component, grants)?;
         let engine = component.engine().clone();
         let service = Service::new(terms, shape.clone(), engine, Arc::clone(&self.shared.running));
         let description = prepared.describe(&service)?;
@@ -150,7 +174,7 @@ impl Runtime {
     }
 
     /// Compiles, or finds what was compiled before.
-    pub(crate) fn compile(&self, role: Role, source: &PluginSource) -> Result<Component, LoadError> {
+    pub(crate) fn compile(&self, kind: EngineKind, source: &PluginSource) -> Result<Component, LoadError> {
         let bytes = source.bytes();
         if bytes.len() > COMPONENT_BYTES_MAX {
             return Err(LoadError::TooLarge { bytes: bytes.len(), bytes_max: COMPONENT_BYTES_MAX });
@@ -159,16 +183,17 @@ impl Runtime {
         if bytes.starts_with(b"\0asm\x01\0\0\0") {
             return Err(LoadError::CoreModule);
         }
-        let key = (role, source.digest());
+        let key = (kind, source.digest());
         let compiled = || self.shared.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(component) = compiled().get(&key) {
             return Ok(component.clone());
         }
-        let engine = match role {
-            Role::Rating | Role::Rules => &self.shared.exact,
-            Role::Policy => &self.shared.fast,
+        let engine = self.shared.engines.of(kind)?;
+        let compile = || Component::from_binary(&engine, bytes).map_err(|source| LoadError::Compile { source });
+        let component = match &self.shared.cache {
+            Some(cache) => cache.find_or_compile(&engine, source.digest(), compile)?,
+            None => compile()?,
         };
-        let component = Component::from_binary(engine, bytes).map_err(|source| LoadError::Compile { source })?;
         let mut compiled = compiled();
         if compiled.len() >= COMPILED_MAX {
             compiled.clear();
@@ -204,10 +229,13 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    pub(crate) fn new(component: &Component) -> Result<Self, LoadError> {
+    pub(crate) fn new(component: &Component, grants: Grants) -> Result<Self, LoadError> {
         let mismatch = |source| LoadError::Mismatch { source };
         let mut linker = Linker::new(component.engine());
         offer_log(&mut linker).map_err(mismatch)?;
+        if grants.wasi == WasiGrant::Deterministic {
+            offer_wasi(&mut linker, component).map_err(mismatch)?;
+        }
         let pre = linker.instantiate_pre(component).map_err(mismatch)?;
         let base = BaseIndices::new(&pre).map_err(mismatch)?;
         Ok(Self { pre, base })
@@ -284,44 +312,4 @@ pub(crate) fn shown(text: &str) -> String {
     let mut out = String::new();
     escape_into(&mut out, head(text, TEXT_BYTES_MAX));
     out
-}
-
-fn engine(canonical_nans: bool, instances: u32) -> wasmtime::Result<Engine> {
-    let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(instances)
-        .total_core_instances(instances * CORE_INSTANCES_MAX)
-        .total_memories(instances)
-        .total_tables(instances * 4)
-        .max_memory_size(usize::try_from(MEMORY_BYTES_CEILING).unwrap_or(usize::MAX))
-        .linear_memory_keep_resident(RESIDENT_BYTES)
-        .table_keep_resident(4 << 10)
-        .pagemap_scan(Enabled::Auto);
-    let mut config = Config::new();
-    config
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
-        .consume_fuel(true)
-        .epoch_interruption(true)
-        .cranelift_nan_canonicalization(canonical_nans)
-        // Its results may differ from one processor to another: the same journal would give other ratings.
-        .wasm_relaxed_simd(false)
-        .wasm_memory64(false)
-        // Nobody writes two memories, but the compiler itself does, where one core module of a component calls another.
-        .wasm_multi_memory(true)
-        // A trap is told by its kind and the guest's last log line; frames of stripped components say nothing.
-        .wasm_backtrace_max_frames(None);
-    Engine::new(&config)
-}
-
-/// Moves the deadlines of all stores on. Ends by itself when the last plugin is gone.
-fn watch_deadlines(engines: [EngineWeak; 2]) -> std::io::Result<()> {
-    std::thread::Builder::new().name("plugin-deadline".to_owned()).spawn(move || {
-        loop {
-            std::thread::sleep(Duration::from_millis(EPOCH_TICK_MS));
-            let alive = engines.each_ref().map(|engine| engine.upgrade().inspect(Engine::increment_epoch).is_some());
-            if alive == [false, false] {
-                return;
-            }
-        }
-    })?;
-    Ok(())
 }

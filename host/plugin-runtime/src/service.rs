@@ -11,6 +11,7 @@ use wasmtime::{Engine, Store, Trap};
 use crate::counters::{Counters, PluginCounters, Usage};
 use crate::guest::{Guest, arm};
 use crate::limits::Limits;
+use crate::wasi::HostTrap;
 
 /// Share of the fuel budget from which the host warns.
 const FUEL_SHARE_WARNING: f64 = 0.7;
@@ -119,7 +120,9 @@ impl Service {
     ) -> Result<R, PluginFault> {
         arm(store, &self.limits);
         let started = Instant::now();
-        let result = body(store).map_err(|stop| match stop {
+        let result = body(store);
+        store.data_mut().log_unfinished_lines();
+        let result = result.map_err(|stop| match stop {
             Stop::Fault(fault) => fault,
             Stop::Guest(error) => self.fault_of(function, store.data(), &error),
         });
@@ -127,6 +130,7 @@ impl Service {
             fuel_used: self.limits.fuel_max - store.get_fuel().expect("every engine here consumes fuel"),
             fuel_max: self.limits.fuel_max,
             wall: started.elapsed(),
+            memory_bytes: store.data().memory_bytes(),
             log_lines_dropped: store.data().log_lines_dropped(),
         };
         self.count(function, &usage, result.as_ref().err());
@@ -151,21 +155,25 @@ impl Service {
 
     /// Sorts what wasmtime reports. Refused memory usually ends in a trap of the guest's own allocator, so it is looked at first.
     fn fault_of(&self, function: &'static str, guest: &Guest, error: &wasmtime::Error) -> PluginFault {
-        match error.downcast_ref::<Trap>() {
-            Some(Trap::OutOfFuel) => PluginFault::OutOfFuel { fuel_max: self.limits.fuel_max },
-            Some(Trap::Interrupt) => PluginFault::Deadline { deadline_ms_max: self.limits.deadline_ms_max },
-            _ if guest.memory_refused() => PluginFault::Memory { memory_bytes_max: self.limits.memory_bytes_max },
-            Some(trap) => {
+        let trapped = |trap: &str| PluginFault::Trap {
+            detail: match guest.last_line() {
+                "" => format!("{trap} in {function}"),
+                line => format!("{trap} in {function}; last log line: {line}"),
+            },
+        };
+        match (error.downcast_ref::<Trap>(), guest.refused()) {
+            (Some(Trap::OutOfFuel), _) => PluginFault::OutOfFuel { fuel_max: self.limits.fuel_max },
+            (Some(Trap::Interrupt), _) => PluginFault::Deadline { deadline_ms_max: self.limits.deadline_ms_max },
+            (Some(Trap::StackOverflow), _) => PluginFault::Stack { stack_bytes_max: self.limits.stack_bytes_max },
+            (_, Some(refused)) => refused.clone(),
+            (Some(trap), None) => {
                 let trap = trap.to_string();
-                let trap = trap.strip_prefix("wasm trap: ").unwrap_or(&trap);
-                PluginFault::Trap {
-                    detail: match guest.last_line() {
-                        "" => format!("{trap} in {function}"),
-                        line => format!("{trap} in {function}; last log line: {line}"),
-                    },
-                }
+                trapped(trap.strip_prefix("wasm trap: ").unwrap_or(&trap))
             }
-            None => PluginFault::BadOutput { place: function, problem: error.root_cause().to_string() },
+            (None, None) => match error.downcast_ref::<HostTrap>() {
+                Some(trap) => trapped(&trap.to_string()),
+                None => PluginFault::BadOutput { place: function, problem: error.root_cause().to_string() },
+            },
         }
     }
 }

@@ -5,7 +5,7 @@ use ladder::pool::{LATENCY_UNKNOWN, Limit, MatchmakingPolicy, Pool, check};
 use ladder::queue::QueueShape;
 use ladder::rating::{Contest, Entrant, Rating, RatingEngine, Setting};
 use ladder::rules::{Claim, Line, ServerRecord, StatRules};
-use plugin_runtime::{LoadError, PluginSource, PluginSpec, RatingPlugin, Role, Runtime, builtin_names, builtin_role};
+use plugin_runtime::{FAULT_CODES, LoadError, PluginSource, PluginSpec, RatingPlugin, Role, Runtime, builtin_names, builtin_role};
 use serde_json::{Value, json};
 
 /// `exact` values are compared with this tolerance, published ones with their own.
@@ -197,7 +197,7 @@ fn the_rules_answer_for_any_number_a_game_server_can_send() {
         let verdict = rules.review(&claim).unwrap();
         assert!(verdict.clamps.iter().all(|clamp| clamp.to.is_finite()), "{value}");
     }
-    assert_eq!(rules.counters().faults, [0; 7]);
+    assert_eq!(rules.counters().faults, [0; FAULT_CODES.len()]);
 }
 
 #[test]

@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use ladder::id::Digest;
 use ladder::queue::{QueueShape, REGIONS_MAX};
 use ladder::stats::Bound;
-use plugin_runtime::{DEADLINE_MS_CEILING, FAULTS_MAX_DEFAULT, Limits, MEMORY_BYTES_CEILING, OUTPUT_BYTES_CEILING, Role};
+use plugin_runtime::{
+    DEADLINE_MS_CEILING, FAULTS_MAX_DEFAULT, Limits, MEMORY_BYTES_CEILING, OUTPUT_BYTES_CEILING, Role, STACK_BYTES_CEILING,
+    STACK_BYTES_FLOOR, TABLE_ELEMENTS_CEILING, WasiGrant,
+};
 
 use super::document::{Document, suggest};
 use super::problem::ConfigError;
@@ -70,6 +73,8 @@ pub struct PluginConfig {
     pub limits: Limits,
     /// Faults in a row that put it into quarantine.
     pub faults_max: u32,
+    /// What it may import beside the contract.
+    pub wasi: WasiGrant,
     /// The parameters table as canonical JSON (keys sorted).
     pub parameters: String,
 }
@@ -136,6 +141,15 @@ struct WrittenQueue {
     policy: WrittenPolicy,
 }
 
+/// [`WasiGrant`] as it is written.
+#[derive(Clone, Copy, Default, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum WrittenWasi {
+    #[default]
+    None,
+    Deterministic,
+}
+
 macro_rules! written_plugin {
     ($name:ident { $($field:ident: $kind:ty),* $(,)? }) => {
         #[derive(Default, serde::Deserialize)]
@@ -147,7 +161,11 @@ macro_rules! written_plugin {
             memory_bytes_max: Option<u64>,
             deadline_ms_max: Option<u64>,
             output_bytes_max: Option<u64>,
+            table_elements_max: Option<u64>,
+            stack_bytes_max: Option<u64>,
+            hostcall_bytes_max: Option<u64>,
             faults_max: Option<u32>,
+            wasi: WrittenWasi,
             parameters: toml::Table,
             $($field: $kind,)*
         }
@@ -161,7 +179,11 @@ macro_rules! written_plugin {
                     memory_bytes_max: self.memory_bytes_max,
                     deadline_ms_max: self.deadline_ms_max,
                     output_bytes_max: self.output_bytes_max,
+                    table_elements_max: self.table_elements_max,
+                    stack_bytes_max: self.stack_bytes_max,
+                    hostcall_bytes_max: self.hostcall_bytes_max,
                     faults_max: self.faults_max,
+                    wasi: self.wasi,
                     parameters: &self.parameters,
                 }
             }
@@ -181,7 +203,11 @@ struct WrittenPlugin<'a> {
     memory_bytes_max: Option<u64>,
     deadline_ms_max: Option<u64>,
     output_bytes_max: Option<u64>,
+    table_elements_max: Option<u64>,
+    stack_bytes_max: Option<u64>,
+    hostcall_bytes_max: Option<u64>,
     faults_max: Option<u32>,
+    wasi: WrittenWasi,
     parameters: &'a toml::Table,
 }
 
@@ -355,12 +381,18 @@ fn check_plugin(
         memory_bytes_max: written.memory_bytes_max.unwrap_or(defaults.memory_bytes_max),
         deadline_ms_max: written.deadline_ms_max.unwrap_or(defaults.deadline_ms_max),
         output_bytes_max: written.output_bytes_max.unwrap_or(defaults.output_bytes_max),
+        table_elements_max: written.table_elements_max.unwrap_or(defaults.table_elements_max),
+        stack_bytes_max: written.stack_bytes_max.unwrap_or(defaults.stack_bytes_max),
+        hostcall_bytes_max: written.hostcall_bytes_max.unwrap_or(defaults.hostcall_bytes_max),
     };
-    let budgets: [(&str, u64, u64, u64); 4] = [
+    let budgets: [(&str, u64, u64, u64); 7] = [
         ("fuel_max", limits.fuel_max, 1_000, 1 << 50),
         ("memory_bytes_max", limits.memory_bytes_max, 1 << 16, MEMORY_BYTES_CEILING),
         ("deadline_ms_max", limits.deadline_ms_max, 1, DEADLINE_MS_CEILING),
         ("output_bytes_max", limits.output_bytes_max, 1 << 10, OUTPUT_BYTES_CEILING),
+        ("table_elements_max", limits.table_elements_max, 1, TABLE_ELEMENTS_CEILING),
+        ("stack_bytes_max", limits.stack_bytes_max, STACK_BYTES_FLOOR, STACK_BYTES_CEILING),
+        ("hostcall_bytes_max", limits.hostcall_bytes_max, 1 << 10, OUTPUT_BYTES_CEILING),
     ];
     for (key, value, least, most) in budgets {
         if !(least..=most).contains(&value) {
@@ -376,7 +408,11 @@ fn check_plugin(
     let parameters = serde_json::Value::Object(
         written.parameters.iter().map(|(key, value)| (key.clone(), check_parameter(document, queue, role, key, value))).collect(),
     );
-    Some(PluginConfig { component: component?, limits, faults_max, parameters: parameters.to_string() })
+    let wasi = match written.wasi {
+        WrittenWasi::None => WasiGrant::None,
+        WrittenWasi::Deterministic => WasiGrant::Deterministic,
+    };
+    Some(PluginConfig { component: component?, limits, faults_max, wasi, parameters: parameters.to_string() })
 }
 
 fn check_component(

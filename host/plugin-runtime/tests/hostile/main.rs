@@ -9,7 +9,8 @@ use ladder::pool::{MatchmakingPolicy, Pool};
 use ladder::queue::QueueShape;
 use ladder::rating::{Contest, Entrant, Rating, RatingEngine, Setting};
 use plugin_runtime::{
-    COMPONENT_BYTES_MAX, LOG_LINES_MAX, Limits, LoadError, ParameterProblem, PluginSource, PluginSpec, RatingPlugin, Role, Runtime,
+    COMPONENT_BYTES_MAX, FAULT_CODES, LOG_LINES_MAX, Limits, LoadError, ParameterProblem, PluginSource, PluginSpec, RatingPlugin, Role,
+    Runtime,
 };
 
 fn duel() -> QueueShape {
@@ -59,7 +60,7 @@ fn a_component_that_keeps_the_contract_works() {
     assert_eq!((update.ratings.len(), update.visible.as_slice()), (2, [25.0, 25.0].as_slice()));
     assert_eq!(plugin.predict(&[], &contest().entrants, &Setting::default()).unwrap(), [0.5]);
     let counters = plugin.counters();
-    assert_eq!((counters.calls, counters.faults, counters.faults_in_a_row), (2, [0; 7], 0));
+    assert_eq!((counters.calls, counters.faults, counters.faults_in_a_row), (2, [0; FAULT_CODES.len()], 0));
     assert!(counters.fuel_used_last > 0);
 }
 
@@ -82,7 +83,7 @@ fn each_hostile_behavior_is_a_named_fault_and_the_neighbors_do_not_notice() {
                 extra: "(func $deeper (result i32) (i32.add (call $deeper) (i32.const 1)))",
                 ..Rater::default()
             },
-            "trap",
+            "stack",
         ),
         (
             "memory bomb",
@@ -99,7 +100,7 @@ fn each_hostile_behavior_is_a_named_fault_and_the_neighbors_do_not_notice() {
                 extra: "(table 1 funcref)",
                 ..Rater::default()
             },
-            "memory",
+            "table",
         ),
         (
             "not a number",
@@ -281,7 +282,8 @@ fn what_a_component_must_not_import_or_lacks_is_told_before_it_runs() {
         (
             "wasi",
             wasi,
-            "imports wasi:cli/stdout@0.2.6; this queue grants no WASI. Rust: build for wasm32-unknown-unknown; JavaScript, Python: --stub-wasi",
+            "imports wasi:cli/stdout@0.2.6; this queue grants no WASI. Rust: build for wasm32-unknown-unknown; JavaScript, Python: \
+             --stub-wasi; or grant `wasi = \"deterministic\"` in plugins.toml",
         ),
         ("shell", shell, "imports evil:host/shell; a plugin may import ranked:plugin/log and nothing else"),
         (

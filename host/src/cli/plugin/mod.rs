@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use plugin_runtime::{Inspection, PluginSource, Role, Runtime, builtin_names};
+use plugin_runtime::{Inspection, PluginSource, Role, Runtime, WasiGrant, builtin_names};
 use serde_json::{Value, json};
 
 use super::failure::{Failure, chain};
@@ -112,6 +112,9 @@ fn describe(component: &str, inspection: &Inspection) -> String {
         list(&inspection.imports),
         list(&inspection.exports),
     );
+    if inspection.needs_wasi != WasiGrant::None {
+        shown.push_str(&format!("needs      wasi = \"{}\" in its table of plugins.toml\n", inspection.needs_wasi.name()));
+    }
     match &inspection.described {
         Ok(described) => shown.push_str(&format!(
             "plugin     {} {}  ({} fuel, {:.0} us to say so)\nparameters (JSON Schema)\n{}\n",
@@ -139,6 +142,7 @@ fn to_json(component: &str, inspection: &Inspection) -> Value {
         "bytes": inspection.bytes,
         "roles": inspection.roles.iter().map(|role| role.name()).collect::<Vec<_>>(),
         "imports": inspection.imports,
+        "needs_wasi": inspection.needs_wasi.name(),
         "exports": inspection.exports,
         "compile_ms": inspection.compile_time.as_secs_f64() * 1e3,
         "name": described.ok().map(|described| &described.description.name),
