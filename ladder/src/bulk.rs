@@ -110,6 +110,18 @@ impl Cohort {
         player
     }
 
+    /// A cohort of columns that came back from an engine. `memories` is empty or has one entry a player.
+    ///
+    /// # Panics
+    /// The caller's fault: columns of different lengths.
+    #[must_use]
+    pub fn from_columns(mean: Vec<f64>, uncertainty: Vec<f64>, contests: Vec<u32>, last_at_s: Vec<i64>, memories: Vec<Vec<u8>>) -> Self {
+        let len = mean.len();
+        let fits = [uncertainty.len(), contests.len(), last_at_s.len()] == [len; 3] && (memories.is_empty() || memories.len() == len);
+        assert!(fits, "the columns of a cohort have one length");
+        Self { mean, uncertainty, contests, last_at_s, memories }
+    }
+
     /// Number of players.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -174,6 +186,58 @@ impl Cohort {
     #[must_use]
     pub fn uncertainties(&self) -> &[f64] {
         &self.uncertainty
+    }
+
+    /// Contests rated, of every player.
+    #[must_use]
+    pub fn contests(&self) -> &[u32] {
+        &self.contests
+    }
+
+    /// Time of the last rated contest of every player, in Unix seconds; means nothing where there was none.
+    #[must_use]
+    pub fn last_at_s(&self) -> &[i64] {
+        &self.last_at_s
+    }
+
+    /// Players of another cohort, in the order of `players`.
+    #[must_use]
+    pub fn pick(&self, players: &[u32]) -> Self {
+        let index = |&player: &u32| player as usize;
+        Self {
+            mean: players.iter().map(|player| self.mean[index(player)]).collect(),
+            uncertainty: players.iter().map(|player| self.uncertainty[index(player)]).collect(),
+            contests: players.iter().map(|player| self.contests[index(player)]).collect(),
+            last_at_s: players.iter().map(|player| self.last_at_s[index(player)]).collect(),
+            memories: if self.memories.is_empty() {
+                Vec::new()
+            } else {
+                players.iter().map(|player| self.memories[index(player)].clone()).collect()
+            },
+        }
+    }
+
+    /// Puts the players of `picked` back where [`Self::pick`] with the same `players` took them from.
+    ///
+    /// # Panics
+    /// The caller's fault: another number of players.
+    pub fn put_back(&mut self, players: &[u32], picked: Self) {
+        assert_eq!(players.len(), picked.len(), "as many players come back as were picked");
+        for (at, &player) in players.iter().enumerate() {
+            let player = player as usize;
+            self.mean[player] = picked.mean[at];
+            self.uncertainty[player] = picked.uncertainty[at];
+            self.contests[player] = picked.contests[at];
+            self.last_at_s[player] = picked.last_at_s[at];
+        }
+        if !picked.memories.is_empty() || !self.memories.is_empty() {
+            self.memories.resize_with(self.mean.len(), Vec::new);
+            let mut memories = picked.memories;
+            memories.resize_with(players.len(), Vec::new);
+            for (&player, memory) in players.iter().zip(memories) {
+                self.memories[player as usize] = memory;
+            }
+        }
     }
 
     /// One player as the contest before which the engine is asked sees it.
@@ -301,6 +365,45 @@ impl Journal {
         self.push_setting(setting, teams);
         self.push_result(1.0, &[], &[], &[]);
         self.push_seats(seats, teams);
+    }
+
+    /// Some of the contests, with players numbered anew by `number`.
+    ///
+    /// # Panics
+    /// The caller's fault: the range goes beyond the contests.
+    #[must_use]
+    pub fn slice(&self, contests: core::ops::Range<usize>, number: impl FnMut(u32) -> u32) -> Self {
+        let columns = &self.0;
+        let before = |ends: &[u32], index: usize| index.checked_sub(1).map_or(0, |last| ends[last] as usize);
+        let range = |ends: &[u32], of: &core::ops::Range<usize>| before(ends, of.start)..before(ends, of.end);
+        // Cannot overflow: no end is before the one that its slice starts after.
+        let rebased = |ends: &[u32], of: &core::ops::Range<usize>| {
+            let start = before(ends, of.start) as u32;
+            ends[of.clone()].iter().map(|end| end - start).collect::<Vec<u32>>()
+        };
+        let teams = range(&columns.team_end, &contests);
+        let entrants = range(&columns.entrant_end, &teams);
+        let (totals, stats) = (range(&columns.total_end, &contests), range(&columns.stat_end, &entrants));
+        Self(Columns {
+            at_s: columns.at_s[contests.clone()].to_vec(),
+            trust: columns.trust[contests.clone()].to_vec(),
+            map_index: columns.map_index[contests.clone()].to_vec(),
+            mode_index: columns.mode_index[contests.clone()].to_vec(),
+            side: columns.side[teams.clone()].to_vec(),
+            has_score: columns.has_score[contests.clone()].to_vec(),
+            total_end: rebased(&columns.total_end, &contests),
+            total_index: columns.total_index[totals.clone()].to_vec(),
+            total_value: columns.total_value[totals].to_vec(),
+            team_end: rebased(&columns.team_end, &contests),
+            place: columns.place[teams.clone()].to_vec(),
+            score: columns.score[teams.clone()].to_vec(),
+            entrant_end: rebased(&columns.entrant_end, &teams),
+            entrant: columns.entrant[entrants.clone()].iter().copied().map(number).collect(),
+            presence: columns.presence[entrants.clone()].to_vec(),
+            stat_end: rebased(&columns.stat_end, &entrants),
+            stat_index: columns.stat_index[stats.clone()].to_vec(),
+            stat_value: columns.stat_value[stats].to_vec(),
+        })
     }
 
     /// Pairs of teams of one contest: as many values its prediction has.
@@ -479,6 +582,9 @@ mod tests {
         journal.push(&contest, &players);
         journal.push(&contest, &players);
         assert_eq!(journal.contest(1, &cohort), contest);
+        assert_eq!(journal.slice(1..2, |player| player + 1).contest(0, &cohort.pick(&[2, 0, 1, 2])), contest);
+        assert_eq!(journal.slice(0..2, |player| player), journal);
+        assert!(journal.slice(2..2, |player| player).is_empty());
         assert_eq!((journal.players(1), journal.pairs(1), journal.entrants(1)), ([0, 1, 2].as_slice(), 1, 3..6));
     }
 
@@ -496,6 +602,19 @@ mod tests {
         journal.push(&contest(vec![entrant(1, 1.0)]), &[0]);
         assert_eq!(journal.columns().entrant_end, [0, 1]);
         assert_eq!(journal.places(0), [1, 0]);
+    }
+
+    #[test]
+    fn picked_players_come_back_to_their_places() {
+        let mut cohort = Cohort::default();
+        for mean in [1.0, 2.0, 3.0] {
+            cohort.push(&Rating { mean, uncertainty: 1.0, memory: Vec::new() }, 0, UnixSeconds(0));
+        }
+        let mut picked = cohort.pick(&[2, 0]);
+        picked.set(0, (30.0, 1.0), 1, UnixSeconds(7), &[1]);
+        cohort.put_back(&[2, 0], picked);
+        assert_eq!(cohort.means(), [1.0, 2.0, 30.0]);
+        assert_eq!((cohort.memory(2), cohort.memory(0), cohort.played(2)), ([1].as_slice(), [].as_slice(), (1, UnixSeconds(7))));
     }
 
     #[test]

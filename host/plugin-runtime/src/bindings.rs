@@ -31,6 +31,20 @@ pub(crate) mod rating {
     });
 }
 
+/// What a rating engine may export beside that: many contests a call.
+#[allow(missing_docs, unreachable_pub, dead_code, clippy::all, clippy::unwrap_used)]
+pub(crate) mod bulk {
+    wasmtime::component::bindgen!({
+        path: "../../wit/v1",
+        inline: "
+            package ranked:host-bulk;
+            world bulk { export ranked:plugin/rating-engine-bulk@1.0.0; }
+        ",
+        ownership: Borrowing { duplicate_if_necessary: true },
+        require_store_data_send: true,
+    });
+}
+
 /// Stat rules.
 #[allow(missing_docs, unreachable_pub, dead_code, clippy::all, clippy::unwrap_used)]
 pub(crate) mod rules {

@@ -12,6 +12,8 @@ use crate::limits::{MEMORY_BYTES_CEILING, Role, TABLE_ELEMENTS_CEILING};
 
 /// Rating and rules calls that run at once; more wait.
 pub(crate) const RUNNING_MAX: u32 = 32;
+/// Rating engines that keep an instance for bulk calls between them; others make one per call.
+pub(crate) const WARM_MAX: u32 = 32;
 /// Policies in service in one process: each keeps one warm instance.
 const POLICIES_MAX: u32 = 64;
 /// Engines of one process: each reserves address space for all its instances.
@@ -35,7 +37,7 @@ impl EngineKind {
 
     /// Instances that can be alive at once.
     fn instances(self) -> u32 {
-        if self.canonical_nans { RUNNING_MAX } else { POLICIES_MAX + RUNNING_MAX }
+        if self.canonical_nans { RUNNING_MAX + WARM_MAX } else { POLICIES_MAX + RUNNING_MAX }
     }
 }
 

@@ -6,13 +6,14 @@
 //! * **No authority.** The only import is the plugin log, or by grant an inert WASI. No clock, no chance, no files: an answer is a
 //!   function of digest, parameters and arguments.
 //! * **No influence from call to call.** Rating and rules calls run in a fresh instance each. A policy keeps a warm one, because its whole
-//!   world crosses in each call, and loses it after a fault.
+//!   world crosses in each call, and loses it after a fault; so does the bulk interface of a rating engine, which is compared on samples
+//!   with `rate` in a fresh instance, bit for bit.
 //! * **Bounded.** Fuel (deterministic), a deadline behind it, memory, tables, stack, size of the answer, what goes through the host's
 //!   functions, log lines: [`Limits`].
 //! * **Checked.** Everything that comes back is looked at before the ladder sees it; what breaks the contract is a
 //!   `ladder::fault::PluginFault`, counted, and after enough in a row the plugin is in quarantine.
 //!
-//! Deliberately absent: forecasts for policies, the bulk interface of rating engines, and any way to load native code that this host did
+//! Deliberately absent: forecasts for policies, and any way to load native code that this host did
 //! not compile itself.
 //!
 //! ```
@@ -32,6 +33,7 @@
 mod audit;
 mod bindings;
 mod builtin;
+mod bulk;
 mod cache;
 mod counters;
 mod engines;

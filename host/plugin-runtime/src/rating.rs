@@ -1,5 +1,6 @@
 //! A rating engine in service: a fresh instance per call, every answer checked.
 
+use ladder::bulk::BulkRatingEngine;
 use ladder::fault::PluginFault;
 use ladder::id::Digest;
 use ladder::rating::{Contest, Entrant, QUEUE_MEMORY_BYTES_MAX, Rating, RatingEngine, Setting, Stat, Update};
@@ -7,6 +8,7 @@ use wasmtime::Store;
 
 use crate::bindings::rating::exports::ranked::plugin::rating_engine as wit;
 use crate::bindings::rating::{Rating as Exports, RatingIndices};
+use crate::bulk::BulkPart;
 use crate::counters::PluginCounters;
 use crate::error::LoadError;
 use crate::guest::Guest;
@@ -20,6 +22,7 @@ pub struct RatingPlugin {
     exports: RatingIndices,
     description: Description,
     initial: (Rating, f64),
+    bulk: Option<BulkPart>,
 }
 
 impl RatingPlugin {
@@ -33,7 +36,20 @@ impl RatingPlugin {
         });
         let initial = initial.map_err(|source| LoadError::Fault { function: "initial", source })?;
         service.begin();
-        Ok(Self { service, prepared, exports, description, initial })
+        let bulk = BulkPart::find(&prepared)?;
+        Ok(Self { service, prepared, exports, description, initial, bulk })
+    }
+
+    pub(crate) fn service(&self) -> &Service {
+        &self.service
+    }
+
+    pub(crate) fn prepared(&self) -> &Prepared {
+        &self.prepared
+    }
+
+    pub(crate) fn bulk_part(&self) -> Option<&BulkPart> {
+        self.bulk.as_ref()
     }
 
     /// What the plugin says about itself.
@@ -115,6 +131,10 @@ impl RatingEngine for RatingPlugin {
                 None => Ok(predicted),
             }
         })
+    }
+
+    fn bulk(&self) -> Option<&dyn BulkRatingEngine> {
+        self.bulk.is_some().then_some(self as &dyn BulkRatingEngine)
     }
 }
 

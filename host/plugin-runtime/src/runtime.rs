@@ -18,7 +18,7 @@ use crate::audit::{Grants, Surface};
 use crate::bindings::base::BaseIndices;
 use crate::bindings::base::exports::ranked::plugin::lifecycle;
 use crate::cache::{CacheCounters, CompileCache};
-use crate::engines::{EngineKind, Engines, RUNNING_MAX};
+use crate::engines::{EngineKind, Engines, RUNNING_MAX, WARM_MAX};
 use crate::error::{COMPONENT_BYTES_MAX, LoadError, ParameterProblem, RuntimeError};
 use crate::guest::{Guest, escape_into, head, offer_log};
 use crate::limits::{Limits, Role, WasiGrant};
@@ -117,7 +117,7 @@ impl Runtime {
     }
 
     fn made(cache: Option<CompileCache>) -> Result<Self, RuntimeError> {
-        let running = Arc::new(Slots::new(RUNNING_MAX));
+        let running = Arc::new(Slots::new(RUNNING_MAX, WARM_MAX));
         let shared = Shared { engines: Engines::new()?, running, compiled: Mutex::default(), cache };
         Ok(Self { shared: Arc::new(shared) })
     }

@@ -1,5 +1,6 @@
 //! One plugin in service: its budget, its counters, its quarantine, and how a failed call becomes a typed fault.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -97,7 +98,27 @@ impl Service {
 
     /// A store for this plugin, without any budget yet.
     pub(crate) fn store(&self) -> Store<Guest> {
-        Guest::store(&self.engine, &self.name, &self.limits)
+        self.store_within(&self.limits)
+    }
+
+    /// The same with a memory limit of its own.
+    pub(crate) fn store_within(&self, limits: &Limits) -> Store<Guest> {
+        Guest::store(&self.engine, &self.name, limits)
+    }
+
+    /// The budget of a call for one contest.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Waits for a place to run a store that is not kept.
+    pub(crate) fn take_slot(&self) -> Slot<'_> {
+        self.slots.take()
+    }
+
+    /// Leave to keep an instance between calls, if one can be spared.
+    pub(crate) fn keep_warm(&self) -> Option<WarmPermit> {
+        self.slots.keep_warm()
     }
 
     /// Refuses calls while the plugin is in quarantine.
@@ -118,17 +139,28 @@ impl Service {
         store: &mut Store<Guest>,
         body: impl FnOnce(&mut Store<Guest>) -> Result<R, Stop>,
     ) -> Result<R, PluginFault> {
-        arm(store, &self.limits);
+        self.call_within(&self.limits, function, store, body)
+    }
+
+    /// The same with a budget of its own: that of a call for many contests.
+    pub(crate) fn call_within<R>(
+        &self,
+        limits: &Limits,
+        function: &'static str,
+        store: &mut Store<Guest>,
+        body: impl FnOnce(&mut Store<Guest>) -> Result<R, Stop>,
+    ) -> Result<R, PluginFault> {
+        arm(store, limits);
         let started = Instant::now();
         let result = body(store);
         store.data_mut().log_unfinished_lines();
         let result = result.map_err(|stop| match stop {
             Stop::Fault(fault) => fault,
-            Stop::Guest(error) => self.fault_of(function, store.data(), &error),
+            Stop::Guest(error) => fault_of(limits, function, store.data(), &error),
         });
         let usage = Usage {
-            fuel_used: self.limits.fuel_max - store.get_fuel().expect("every engine here consumes fuel"),
-            fuel_max: self.limits.fuel_max,
+            fuel_used: limits.fuel_max - store.get_fuel().expect("every engine here consumes fuel"),
+            fuel_max: limits.fuel_max,
             wall: started.elapsed(),
             memory_bytes: store.data().memory_bytes(),
             log_lines_dropped: store.data().log_lines_dropped(),
@@ -137,13 +169,29 @@ impl Service {
         result
     }
 
+    /// Counts a fault that shows only when several answers are compared.
+    pub(crate) fn blame(&self, place: &'static str, problem: String) -> PluginFault {
+        let fault = PluginFault::BadOutput { place, problem };
+        self.count_fault(place, &fault);
+        fault
+    }
+
     fn count(&self, function: &'static str, usage: &Usage, fault: Option<&PluginFault>) {
         let plugin = &*self.name;
         if let Some(share) = self.counters.count_call(usage).filter(|&share| share >= FUEL_SHARE_WARNING) {
             tracing::warn!(plugin, function, fuel_max = usage.fuel_max, "a call used {:.0} % of its fuel", share * 100.0);
         }
-        let in_a_row = self.counters.count_end(fault);
-        let Some(fault) = fault else { return };
+        match fault {
+            Some(fault) => self.count_fault(function, fault),
+            None => {
+                self.counters.count_end(None);
+            }
+        }
+    }
+
+    fn count_fault(&self, function: &'static str, fault: &PluginFault) {
+        let plugin = &*self.name;
+        let in_a_row = self.counters.count_end(Some(fault));
         if matches!(fault, PluginFault::Declined { .. }) {
             return;
         }
@@ -152,29 +200,29 @@ impl Service {
             tracing::error!(plugin, "in quarantine after {in_a_row} faults in a row; the queue's fallback takes over");
         }
     }
+}
 
-    /// Sorts what wasmtime reports. Refused memory usually ends in a trap of the guest's own allocator, so it is looked at first.
-    fn fault_of(&self, function: &'static str, guest: &Guest, error: &wasmtime::Error) -> PluginFault {
-        let trapped = |trap: &str| PluginFault::Trap {
-            detail: match guest.last_line() {
-                "" => format!("{trap} in {function}"),
-                line => format!("{trap} in {function}; last log line: {line}"),
-            },
-        };
-        match (error.downcast_ref::<Trap>(), guest.refused()) {
-            (Some(Trap::OutOfFuel), _) => PluginFault::OutOfFuel { fuel_max: self.limits.fuel_max },
-            (Some(Trap::Interrupt), _) => PluginFault::Deadline { deadline_ms_max: self.limits.deadline_ms_max },
-            (Some(Trap::StackOverflow), _) => PluginFault::Stack { stack_bytes_max: self.limits.stack_bytes_max },
-            (_, Some(refused)) => refused.clone(),
-            (Some(trap), None) => {
-                let trap = trap.to_string();
-                trapped(trap.strip_prefix("wasm trap: ").unwrap_or(&trap))
-            }
-            (None, None) => match error.downcast_ref::<HostTrap>() {
-                Some(trap) => trapped(&trap.to_string()),
-                None => PluginFault::BadOutput { place: function, problem: error.root_cause().to_string() },
-            },
+/// Sorts what wasmtime reports. Refused memory usually ends in a trap of the guest's own allocator, so it is looked at first.
+fn fault_of(limits: &Limits, function: &'static str, guest: &Guest, error: &wasmtime::Error) -> PluginFault {
+    let trapped = |trap: &str| PluginFault::Trap {
+        detail: match guest.last_line() {
+            "" => format!("{trap} in {function}"),
+            line => format!("{trap} in {function}; last log line: {line}"),
+        },
+    };
+    match (error.downcast_ref::<Trap>(), guest.refused()) {
+        (Some(Trap::OutOfFuel), _) => PluginFault::OutOfFuel { fuel_max: limits.fuel_max },
+        (Some(Trap::Interrupt), _) => PluginFault::Deadline { deadline_ms_max: limits.deadline_ms_max },
+        (Some(Trap::StackOverflow), _) => PluginFault::Stack { stack_bytes_max: limits.stack_bytes_max },
+        (_, Some(refused)) => refused.clone(),
+        (Some(trap), None) => {
+            let trap = trap.to_string();
+            trapped(trap.strip_prefix("wasm trap: ").unwrap_or(&trap))
         }
+        (None, None) => match error.downcast_ref::<HostTrap>() {
+            Some(trap) => trapped(&trap.to_string()),
+            None => PluginFault::BadOutput { place: function, problem: error.root_cause().to_string() },
+        },
     }
 }
 
@@ -182,6 +230,17 @@ impl Service {
 pub(crate) struct Slots {
     state: Mutex<SlotState>,
     returned: Condvar,
+    /// Instances that may still be kept between calls.
+    warm_free: Arc<AtomicU32>,
+}
+
+/// Leave to keep one instance between calls; given back when dropped.
+pub(crate) struct WarmPermit(Arc<AtomicU32>);
+
+impl Drop for WarmPermit {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 struct SlotState {
@@ -193,8 +252,18 @@ struct SlotState {
 pub(crate) struct Slot<'a>(&'a Slots);
 
 impl Slots {
-    pub(crate) fn new(count: u32) -> Self {
-        Self { state: Mutex::new(SlotState { free: count, waiting: 0 }), returned: Condvar::new() }
+    pub(crate) fn new(count: u32, warm: u32) -> Self {
+        Self {
+            state: Mutex::new(SlotState { free: count, waiting: 0 }),
+            returned: Condvar::new(),
+            warm_free: Arc::new(AtomicU32::new(warm)),
+        }
+    }
+
+    fn keep_warm(&self) -> Option<WarmPermit> {
+        let take = |free: u32| free.checked_sub(1);
+        let taken = self.warm_free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        taken.is_ok().then(|| WarmPermit(Arc::clone(&self.warm_free)))
     }
 
     /// Waits until a place is free; calls are bounded by their deadline, so the wait is too.
@@ -224,12 +293,11 @@ impl Drop for Slot<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicU32, Ordering};
 
     /// Many threads through few places: never more inside than places, and nobody is left waiting.
     #[test]
     fn places_are_never_exceeded_and_nobody_waits_forever() {
-        let (slots, inside) = (Slots::new(2), AtomicU32::new(0));
+        let (slots, inside) = (Slots::new(2, 0), AtomicU32::new(0));
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
