@@ -1,6 +1,7 @@
 //! RankedServer's host process, `ranked`: sockets, plugins, HTTP, operator commands.
 
 pub mod admission;
+pub mod author;
 pub mod cli;
 pub mod clock;
 pub mod config;

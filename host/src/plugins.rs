@@ -87,7 +87,7 @@ pub fn load_fallback_policy(runtime: &Runtime, queue: &QueueConfig) -> Option<Ar
 /// # Errors
 /// The operator's fault: the component cannot be read, or is another one than `digest` says.
 pub fn spec(config: &Config, queue: &QueueConfig, role: Role) -> Result<PluginSpec, ConfigError> {
-    let PluginConfig { component, limits, faults_max, wasi, parameters } = queue.plugin(role);
+    let component = &queue.plugin(role).component;
     let refuse = |key: &str, title: String, help: String| config.plugin_problem(queue.name(), role, &[key], title, help);
     let (source, digest) = match component {
         ComponentSource::Builtin { name, digest } => {
@@ -111,9 +111,15 @@ pub fn spec(config: &Config, queue: &QueueConfig, role: Role) -> Result<PluginSp
         let title = format!("the component is another one than sha256:{pinned}");
         return Err(refuse("digest", title, format!("if you trust it, write `digest = \"sha256:{}\"`", source.digest())));
     }
-    let limits: Limits = *limits;
-    let name = format!("{}.{role}", queue.name());
-    Ok(PluginSpec { name, source, limits, parameters: parameters.clone(), faults_max: *faults_max, wasi: *wasi })
+    Ok(spec_of(queue, role, source))
+}
+
+/// What a component is loaded with as the plugin of a role, whatever component the queue names: its budget and its parameters.
+#[must_use]
+pub fn spec_of(queue: &QueueConfig, role: Role, source: PluginSource) -> PluginSpec {
+    let PluginConfig { component: _, limits, faults_max, wasi, parameters } = queue.plugin(role);
+    let (name, limits): (_, Limits) = (format!("{}.{role}", queue.name()), *limits);
+    PluginSpec { name, source, limits, parameters: parameters.clone(), faults_max: *faults_max, wasi: *wasi }
 }
 
 /// The digest of the component that a configuration names, whether or not it can be read.

@@ -1,5 +1,8 @@
 //! `ranked plugin`: what the queues run, and what a component is.
 
+mod check;
+mod subject;
+
 use std::path::Path;
 
 use plugin_runtime::{Inspection, PluginSource, Role, Runtime, WasiGrant, builtin_names};
@@ -22,6 +25,9 @@ pub(super) enum Command {
         /// A component file, or `builtin:NAME`.
         component: String,
     },
+    /// Check whether a component keeps the contract: determinism, order, harsh inputs, budget. Exit code 1 if it does not.
+    #[command(after_help = "Example: ranked plugin check my-engine.component.wasm --team-sizes 5,5")]
+    Check(check::Arguments),
 }
 
 pub(super) fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failure> {
@@ -29,6 +35,7 @@ pub(super) fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failu
     match command {
         Command::List => list(context, &runtime),
         Command::Inspect { component } => inspect(context, &runtime, &component),
+        Command::Check(arguments) => check::run(context, &runtime, &arguments),
     }
 }
 
