@@ -2,13 +2,9 @@
 //! grows.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
-#[path = "../hostile/guests.rs"]
-#[allow(dead_code)]
-mod guests;
-
 use std::time::{Duration, Instant};
 
-use guests::{Rater, contract};
+use hostile::guest::{Base, CONTRACT, Rater};
 use ladder::fault::PluginFault;
 use ladder::queue::QueueShape;
 use ladder::rating::{Contest, Entrant, Rating, RatingEngine, Setting};
@@ -102,7 +98,8 @@ const IMPORTS: &str = r#"
 
 /// A rating engine that imports WASI; `rate` sees the functions of [`IMPORTS`] and 3000 to 4096 as free memory.
 fn guest(rate: &'static str) -> Vec<u8> {
-    Rater { imports: IMPORTS, rate, ..Rater::default() }.component_for(&format!("{}{WASI}", contract()), "with-wasi")
+    let contracts: Vec<_> = std::iter::once(CONTRACT).chain(WASI.split("// next package").skip(1)).collect();
+    Rater { base: Base { imports: IMPORTS, ..Base::SOUND }, rate, ..Rater::SOUND }.component_for(&contracts, "with-wasi")
 }
 
 fn duel() -> QueueShape {
@@ -153,7 +150,7 @@ fn inspection_says_that_the_grant_is_needed_and_describes_the_plugin_all_the_sam
     let inspection = runtime.inspect(&PluginSource::new(guest(ASKS_EVERYTHING))).unwrap();
     assert_eq!(inspection.needs_wasi, WasiGrant::Deterministic);
     assert_eq!(inspection.described.unwrap().description.name, "hostile");
-    let without = runtime.inspect(&PluginSource::new(Rater::default().component())).unwrap();
+    let without = runtime.inspect(&PluginSource::new(Rater::SOUND.component())).unwrap();
     assert_eq!(without.needs_wasi, WasiGrant::None);
 }
 
