@@ -1,6 +1,8 @@
 //! `ranked plugin`: what the queues run, and what a component is.
 
+mod build;
 mod check;
+mod new;
 mod subject;
 
 use std::path::Path;
@@ -28,6 +30,12 @@ pub(super) enum Command {
     /// Check whether a component keeps the contract: determinism, order, harsh inputs, budget. Exit code 1 if it does not.
     #[command(after_help = "Example: ranked plugin check my-engine.component.wasm --team-sizes 5,5")]
     Check(check::Arguments),
+    /// Begin a plugin: sources that work, the contract, cases. Needs no network.
+    #[command(after_help = "Example: ranked plugin new my-elo --role rating --lang rust")]
+    New(new::Arguments),
+    /// Make the component of a plugin with the tools of its language.
+    #[command(after_help = "Example: ranked plugin build my-elo")]
+    Build(build::Arguments),
 }
 
 pub(super) fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failure> {
@@ -36,6 +44,8 @@ pub(super) fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failu
         Command::List => list(context, &runtime),
         Command::Inspect { component } => inspect(context, &runtime, &component),
         Command::Check(arguments) => check::run(context, &runtime, &arguments),
+        Command::New(arguments) => new::run(context, arguments),
+        Command::Build(arguments) => build::run(context, &arguments),
     }
 }
 
