@@ -4,6 +4,7 @@ pub mod admission;
 pub mod author;
 pub mod cli;
 pub mod clock;
+pub mod components;
 pub mod config;
 mod current;
 pub mod demo;

@@ -23,7 +23,7 @@ use ladder::rating::RatingEngine;
 use ladder::rules::StatRules as _;
 use ladder::time::UnixMillis;
 use plugin_runtime::{Description, PolicyPlugin, RatingPlugin, Role, RulesPlugin, Runtime, builtin_names};
-use store::{InstallRefusal, PluginState, ReplayProgress, Store, StoreError, Wanted};
+use store::{InstallRefusal, PluginState, ReloadId, ReplayProgress, Store, StoreError, Wanted};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -178,27 +178,34 @@ impl Reloader {
     pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(POLL_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut serving = JoinSet::new();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            if let Err(error) = self.serve_requests().await {
-                tracing::error!(%error, code = error.code(), "requests to reload plugins cannot be read or answered");
+            while serving.try_join_next().is_some() {}
+            match self.take_requests().await {
+                Ok(taken) if taken.is_empty() => {}
+                // Apart from this loop: whoever asks next hears within a moment that a host is there, however long this one takes.
+                Ok(taken) => drop(serving.spawn(Arc::clone(&self).serve(taken))),
+                Err(error) => tracing::error!(%error, code = error.code(), "requests to reload plugins cannot be read"),
             }
         }
     }
 
-    async fn serve_requests(self: &Arc<Self>) -> Result<(), StoreError> {
+    async fn take_requests(&self) -> Result<Vec<ReloadId>, StoreError> {
         let ReloaderParts { store, clock, .. } = &self.parts;
-        if !store.reload_waits().await? {
-            return Ok(());
-        }
-        let taken = store.take_reloads(clock.now()).await?;
+        if store.reload_waits().await? { store.take_reloads(clock.now()).await } else { Ok(Vec::new()) }
+    }
+
+    async fn serve(self: Arc<Self>, taken: Vec<ReloadId>) {
         let reload = self.reload().await;
         let problem = (!reload.problems.is_empty()).then(|| reload.problems.join("\n"));
         reload.go_on();
-        store.end_reloads(taken, problem, clock.now()).await
+        if let Err(error) = self.parts.store.end_reloads(taken, problem, self.parts.clock.now()).await {
+            tracing::error!(%error, code = error.code(), "a request to reload plugins cannot be answered");
+        }
     }
 
     /// Reads `plugins.toml` and swaps in what changed.

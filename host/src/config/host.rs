@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use super::document::Document;
 use super::problem::ConfigError;
 use super::section::{Section, sections};
+use crate::keys::PublisherId;
 
 sections! {
     /// Where the host listens.
@@ -174,6 +175,14 @@ sections! {
         waiting_max: usize = 100_000, in 1..=10_000_000;
     }
 
+    /// What may be installed as a plugin.
+    Plugins {
+        /// "required": only components that a publisher below has signed are installed; "off": any component is.
+        signatures: Signatures = Signatures::Off;
+        /// Whose signatures count, as in [{ name = "acme", key = "ed25519:..." }]: `ranked plugin publisher` makes such a key.
+        publishers: Vec<Publisher> = Vec::new();
+    }
+
     /// What the host writes to standard error.
     Logs {
         /// "text" for people, "json" for machines.
@@ -191,6 +200,26 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// Whether a component needs a signature to be installed. There is nothing in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Signatures {
+    /// Only components that a listed publisher has signed.
+    Required,
+    /// Any component.
+    Off,
+}
+
+/// Somebody whose signatures count.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Publisher {
+    /// For lists.
+    pub name: String,
+    /// Their key.
+    pub key: PublisherId,
 }
 
 /// The whole of `ranked.toml`.
@@ -215,6 +244,8 @@ pub struct HostConfig {
     pub limits: Limits,
     /// `[matchmaking]`
     pub matchmaking: Matchmaking,
+    /// `[plugins]`
+    pub plugins: Plugins,
     /// `[logs]`
     pub logs: Logs,
 }
@@ -233,7 +264,7 @@ impl HostConfig {
     }
 
     fn check_ranges(&self, document: &mut Document<'_>) {
-        let Self { listen, public, database, keys, session, login, passwords, limits, matchmaking, logs } = self;
+        let Self { listen, public, database, keys, session, login, passwords, limits, matchmaking, plugins, logs } = self;
         report(document, "listen", listen);
         report(document, "public", public);
         report(document, "database", database);
@@ -243,6 +274,7 @@ impl HostConfig {
         report(document, "passwords", passwords);
         report(document, "limits", limits);
         report(document, "matchmaking", matchmaking);
+        report(document, "plugins", plugins);
         report(document, "logs", logs);
     }
 

@@ -4,6 +4,7 @@
 
 mod document;
 mod host;
+mod plugins_file;
 mod problem;
 mod queues;
 mod section;
@@ -14,8 +15,12 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-pub use host::{Database, HostConfig, Keys, Limits, Listen, LogFormat, Login, Logs, Matchmaking, Passwords, Public, Session};
+pub use host::{
+    Database, HostConfig, Keys, Limits, Listen, LogFormat, Login, Logs, Matchmaking, Passwords, Plugins, Public, Publisher, Session,
+    Signatures,
+};
 pub use plugin_runtime::Role;
+pub use plugins_file::{EditError, PluginsFile, is_same_table};
 pub use problem::{ConfigError, Problem};
 pub use queues::{
     ComponentSource, NAME_LEN_MAX, NAMES_MAX, PLAYERS_MAX, PluginConfig, PolicyFallback, QUEUES_MAX, QueueConfig, ROLES_MAX,
@@ -68,9 +73,15 @@ impl Config {
     /// # Errors
     /// The operator's fault: [`ConfigError`].
     pub fn reread_plugins(&self, builtins: &[&str]) -> Result<Self, ConfigError> {
-        let plugins = self.plugins_path();
-        let plugins_text = read(&plugins)?;
-        let plugins_file = plugins.display().to_string();
+        self.with_plugins_text(read(&self.plugins_path())?, builtins)
+    }
+
+    /// The same with another text of `plugins.toml`, as it would be read from the file.
+    ///
+    /// # Errors
+    /// The operator's fault: [`ConfigError`].
+    pub fn with_plugins_text(&self, plugins_text: String, builtins: &[&str]) -> Result<Self, ConfigError> {
+        let plugins_file = self.plugins_path().display().to_string();
         let queues = parse_queues(&plugins_file, &plugins_text, builtins)?;
         Ok(Self { host: self.host.clone(), queues, folder: self.folder.clone(), plugins_file, plugins_text })
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::host::{Database, Keys, Limits, Listen, Login, Logs, Matchmaking, Passwords, Public, Session};
+use super::host::{Database, Keys, Limits, Listen, Login, Logs, Matchmaking, Passwords, Plugins, Public, Session};
 use super::section::Section;
 
 /// The whole of `ranked.toml`, commented. Parsing it gives `HostConfig::default()`.
@@ -21,6 +21,7 @@ pub fn ranked_toml() -> String {
     write_section::<Passwords>(&mut text, "passwords");
     write_section::<Limits>(&mut text, "limits");
     write_section::<Matchmaking>(&mut text, "matchmaking");
+    write_section::<Plugins>(&mut text, "plugins");
     write_section::<Logs>(&mut text, "logs");
     text
 }

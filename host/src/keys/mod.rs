@@ -13,6 +13,7 @@
 mod certificate;
 mod community;
 mod key_file;
+mod publisher;
 mod sealing;
 pub mod secret_file;
 
@@ -35,6 +36,7 @@ pub use certificate::{AuthKeyError, IssueOrder, IssueRefusal, Issued};
 pub use community::{Community, CommunityError};
 pub use key_file::KeyFileError;
 pub(crate) use key_file::parse_hex;
+pub use publisher::{NoPublisherId, PluginSignature, PublisherId, PublisherKey, SignatureRefusal};
 pub use sealing::{KeyEncryptionKey, Place, UnsealError};
 pub use secret_file::SecretFileError;
 

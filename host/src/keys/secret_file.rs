@@ -125,7 +125,7 @@ pub fn create_public(path: &Path, text: &str) -> Result<(), SecretFileError> {
 }
 
 fn create_with_mode(path: &Path, text: &str, mode: u32) -> Result<(), SecretFileError> {
-    let draft = write_draft(path, text, mode)?;
+    let draft = write_draft(path, text.as_bytes(), mode)?;
     // A hard link fails if the name is taken, where a rename would overwrite.
     let linked = std::fs::hard_link(&draft, path).map_err(|source| SecretFileError::io(path, source));
     let removed = std::fs::remove_file(&draft).map_err(|source| SecretFileError::io(&draft, source));
@@ -139,7 +139,7 @@ fn create_with_mode(path: &Path, text: &str, mode: u32) -> Result<(), SecretFile
 /// # Errors
 /// Whatever the file system says; the old content then still stands.
 pub fn replace(path: &Path, text: &str) -> Result<(), SecretFileError> {
-    replace_with_mode(path, text, 0o600)
+    replace_with_mode(path, text.as_bytes(), 0o600)
 }
 
 /// The same for a public file.
@@ -147,11 +147,19 @@ pub fn replace(path: &Path, text: &str) -> Result<(), SecretFileError> {
 /// # Errors
 /// As [`replace`].
 pub fn replace_public(path: &Path, text: &str) -> Result<(), SecretFileError> {
-    replace_with_mode(path, text, 0o644)
+    replace_with_mode(path, text.as_bytes(), 0o644)
 }
 
-fn replace_with_mode(path: &Path, text: &str, mode: u32) -> Result<(), SecretFileError> {
-    let draft = write_draft(path, text, mode)?;
+/// The same for a public file that is no text.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_public_bytes(path: &Path, bytes: &[u8]) -> Result<(), SecretFileError> {
+    replace_with_mode(path, bytes, 0o644)
+}
+
+fn replace_with_mode(path: &Path, content: &[u8], mode: u32) -> Result<(), SecretFileError> {
+    let draft = write_draft(path, content, mode)?;
     std::fs::rename(&draft, path).map_err(|source| SecretFileError::io(path, source))?;
     sync_folder(path)
 }
@@ -167,8 +175,8 @@ pub fn create_folder(path: &Path) -> Result<(), SecretFileError> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| SecretFileError::io(path, source))
 }
 
-/// The whole text in a file of its own beside `path`, synced.
-fn write_draft(path: &Path, text: &str, mode: u32) -> Result<PathBuf, SecretFileError> {
+/// The whole content in a file of its own beside `path`, synced.
+fn write_draft(path: &Path, content: &[u8], mode: u32) -> Result<PathBuf, SecretFileError> {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}.draft", std::process::id()));
     let draft = PathBuf::from(name);
@@ -179,7 +187,7 @@ fn write_draft(path: &Path, text: &str, mode: u32) -> Result<PathBuf, SecretFile
     }
     let io = |source| SecretFileError::io(&draft, source);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&draft).map_err(io)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(io)?;
     Ok(draft)
 }
 

@@ -59,7 +59,7 @@ pub(super) fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failu
 }
 
 /// A bar on standard error, if somebody may be looking at it.
-pub(super) fn progress_bar(context: &Context<'_>, len: u64, what: &'static str) -> ProgressBar {
+pub(in crate::cli) fn progress_bar(context: &Context<'_>, len: u64, what: &'static str) -> ProgressBar {
     // indicatif itself hides a bar whose target is no terminal.
     let target = if context.terminal.is_json() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
     let bar = ProgressBar::with_draw_target(Some(len), target);

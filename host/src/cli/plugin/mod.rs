@@ -1,8 +1,13 @@
 //! `ranked plugin`: what the queues run, and what a component is.
 
+mod activate;
 mod build;
 mod check;
+mod following;
+mod install;
 mod new;
+mod sign;
+mod status;
 mod subject;
 
 use std::path::Path;
@@ -36,6 +41,33 @@ pub(super) enum Command {
     /// Make the component of a plugin with the tools of its language.
     #[command(after_help = "Example: ranked plugin build my-elo")]
     Build(build::Arguments),
+    /// Check a component and its signature, and put it where plugins.toml can name it. Nothing runs it yet.
+    #[command(after_help = "Example: ranked plugin install elo.wasm")]
+    Install(install::Arguments),
+    /// Put a component in force for a role of a queue, after it was tried: changes plugins.toml, and the running host follows.
+    ///
+    /// Rules and policies are exchanged at once. A rating engine rates the whole journal first, while the old one goes on. Without a
+    /// running host, its next start uses what was written. Exit code 1 if it is refused.
+    #[command(after_help = "Example: ranked plugin activate duel rating sha256:3f2a")]
+    Activate(activate::ActivateArguments),
+    /// Put back what filled a role before.
+    #[command(after_help = "Example: ranked plugin rollback duel rating")]
+    Rollback(activate::RollbackArguments),
+    /// List what filled a role, by command, the newest first.
+    #[command(after_help = "Example: ranked plugin versions duel rating")]
+    Versions(activate::VersionsArguments),
+    /// Ask the running host to read plugins.toml again. SIGHUP does the same. Exit code 1 if it refuses anything, or if no host runs here.
+    #[command(after_help = "Example: ranked plugin reload")]
+    Reload,
+    /// Show what the running host has in force, is building or refused. Exit code 1 if it refused something.
+    #[command(after_help = "Example: ranked plugin status --json")]
+    Status,
+    /// Make a key to sign components with.
+    #[command(after_help = "Example: ranked plugin publisher --out acme.key")]
+    Publisher(sign::PublisherArguments),
+    /// Sign a component, so that hosts that trust its publisher take it.
+    #[command(after_help = "Example: ranked plugin sign elo.wasm --key acme.key")]
+    Sign(sign::SignArguments),
 }
 
 pub(super) fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failure> {
@@ -46,6 +78,14 @@ pub(super) fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failu
         Command::Check(arguments) => check::run(context, &runtime, &arguments),
         Command::New(arguments) => new::run(context, arguments),
         Command::Build(arguments) => build::run(context, &arguments),
+        Command::Install(arguments) => install::run(context, &runtime, &arguments),
+        Command::Activate(arguments) => activate::activate(context, &runtime, &arguments),
+        Command::Rollback(arguments) => activate::rollback(context, &runtime, &arguments),
+        Command::Versions(arguments) => activate::versions(context, &arguments),
+        Command::Reload => status::reload(context),
+        Command::Status => status::status(context),
+        Command::Publisher(arguments) => sign::publisher(context, &arguments),
+        Command::Sign(arguments) => sign::sign(context, &arguments),
     }
 }
 
