@@ -9,6 +9,7 @@ pub mod config;
 mod current;
 pub mod demo;
 pub mod directory;
+mod history;
 pub mod http;
 pub mod keys;
 pub mod metrics;

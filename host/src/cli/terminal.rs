@@ -31,6 +31,17 @@ impl Terminal {
         if self.json { self.document(value) } else { write_all(std::io::stdout().lock(), &with_newline(text)) }
     }
 
+    /// One of many answers: text for people, a document on a line of its own for machines.
+    pub(super) fn answer_line(&self, text: &str, value: &Value) -> Result<(), Failure> {
+        let line = if self.json { format!("{value}\n") } else { with_newline(text) };
+        write_all(std::io::stdout().lock(), &line)
+    }
+
+    /// What stands before the place where a person types.
+    pub(super) fn prompt(&self, text: &str) -> Result<(), Failure> {
+        write_all(std::io::stdout().lock(), text)
+    }
+
     /// A JSON document, whoever asked.
     pub(super) fn document(&self, value: &Value) -> Result<(), Failure> {
         write_all(std::io::stdout().lock(), &format!("{value:#}\n"))

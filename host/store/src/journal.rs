@@ -12,8 +12,8 @@ use ladder::time::{UnixMillis, UnixSeconds};
 use prost::Message as _;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::column;
 use crate::error::StoreError;
+use crate::{Pending, Store, column};
 
 /// Bytes of one entry's payload; a longer report is refused.
 pub const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
@@ -49,6 +49,14 @@ pub(crate) fn find_report(connection: &Connection, seq: JournalSeq) -> Result<Op
     let Some(row) = rows.next()? else { return Ok(None) };
     let payload = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
     decode(seq, QueueId(column::number(row, 0)?), payload).map(Some)
+}
+
+impl Store {
+    /// Up to `max` accepted reports of a queue after entry `after`, in journal order, without those that an operator skipped; those that are
+    /// not to be rated are among them.
+    pub fn load_reports(&self, queue: QueueId, after: JournalSeq, max: u32) -> Pending<Vec<(JournalSeq, ReportFacts)>> {
+        self.read_public(move |connection| load_reports(connection, queue, after, max))
+    }
 }
 
 /// Up to `max` reports of a queue after `after`, in order, without those an operator skipped. Reports that are not to be rated are among

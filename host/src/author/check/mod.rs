@@ -259,18 +259,26 @@ fn defaults(schema: &Value) -> Value {
 struct Used {
     calls: u64,
     fuel_share_max: f64,
+    /// Memory of the call that had most, in bytes.
+    memory_bytes_max: u64,
 }
 
 impl Used {
     fn add(&mut self, counters: &plugin_runtime::PluginCounters) {
         self.calls += counters.calls;
         self.fuel_share_max = self.fuel_share_max.max(counters.fuel_share_max);
+        self.memory_bytes_max = self.memory_bytes_max.max(counters.memory_bytes_max);
     }
 
-    /// The line about the budget; `worst` says what was tried.
-    fn check(self) -> Check {
-        let share = self.fuel_share_max * 100.0;
-        let tried = format!("{} calls; the worst used {share:.1} % of its fuel", self.calls);
+    /// The line about the budget, where a call may use `memory_bytes_limit`.
+    fn check(self, memory_bytes_limit: u64) -> Check {
+        let (share, kib) = (self.fuel_share_max * 100.0, self.memory_bytes_max / 1024);
+        let tried = format!("{} calls; the worst used {share:.2} % of its fuel; at most {kib} KiB of memory", self.calls);
+        let memory_share = self.memory_bytes_max as f64 / memory_bytes_limit.max(1) as f64;
+        if memory_share >= BUDGET_SHARE_WARNING {
+            let problem = format!("a call had {:.0} % of its memory", memory_share * 100.0);
+            return Check::warning("budget", tried, problem, "free what is no longer needed, or have the operator raise memory_bytes_max");
+        }
         if self.fuel_share_max >= BUDGET_SHARE_WARNING {
             let problem = format!("the worst call used {share:.0} % of its fuel");
             return Check::warning("budget", tried, problem, "make it cheaper, or have the operator raise fuel_max");

@@ -39,7 +39,7 @@ pub(super) fn run(
     let mut checks = vec![proposals(&trials), matches(&trials), determinism(&trials), order(&trials, seed)];
     let mut used = Used::default();
     pairs.iter().for_each(|(policy, _)| used.add(&policy.counters()));
-    checks.push(used.check());
+    checks.push(used.check(queues[0].plugin(subject.role).limits.memory_bytes_max));
     Ok(checks)
 }
 

@@ -54,7 +54,7 @@ pub(super) fn run(
     checks.extend([determinism(&trials), order(&trials, seed), harsh(&trials), winner(&trials), prediction(&trials)]);
     let mut used = Used::default();
     pairs.iter().for_each(|(engine, _)| used.add(&engine.counters()));
-    checks.push(used.check());
+    checks.push(used.check(queues[0].plugin(subject.role).limits.memory_bytes_max));
     Ok(checks)
 }
 

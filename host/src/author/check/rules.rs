@@ -56,7 +56,7 @@ pub(super) fn run(
     let mut checks = vec![bounds(&trials), answers(&trials), sound(&trials), clamps(&trials), determinism(&trials)];
     let mut used = Used::default();
     pairs.iter().for_each(|(rules, _)| used.add(&rules.counters()));
-    checks.push(used.check());
+    checks.push(used.check(queues[0].plugin(subject.role).limits.memory_bytes_max));
     Ok(checks)
 }
 

@@ -21,12 +21,12 @@ use plugin_runtime::{RulesPlugin, Runtime};
 use serde_json::json;
 use store::{AcceptOptions, Accepted, Pending, REPORTS_PER_STEP_MAX, RatingState, Store};
 
-use super::history::{BadLine, Line, Lines};
 use super::{new_queue, progress_bar};
 use crate::cli::failure::{Failure, chain};
 use crate::cli::{Context, Exit, text};
 use crate::clock::Clock;
 use crate::config::{Config, PLUGINS_FILE, QueueConfig};
+use crate::history::{BadLine, Line, Lines};
 use crate::plugins;
 
 /// Reports on their way to the disk at once: they share commits.

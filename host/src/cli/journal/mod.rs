@@ -1,6 +1,5 @@
 //! `ranked journal`: match history from elsewhere, through the same pipeline as live reports; and reports that no engine rates.
 
-mod history;
 mod import;
 mod new_queue;
 mod waiting;

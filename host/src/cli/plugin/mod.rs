@@ -1,11 +1,13 @@
 //! `ranked plugin`: what the queues run, and what a component is.
 
 mod activate;
+mod backtest;
 mod build;
 mod check;
 mod following;
 mod install;
 mod new;
+mod repl;
 mod sign;
 mod status;
 mod subject;
@@ -68,6 +70,12 @@ pub(super) enum Command {
     /// Sign a component, so that hosts that trust its publisher take it.
     #[command(after_help = "Example: ranked plugin sign elo.wasm --key acme.key")]
     Sign(sign::SignArguments),
+    /// Predict a history contest by contest, before rating each; show log loss, accuracy and Brier score beside the built-in engine's.
+    #[command(after_help = "Example: ranked plugin backtest my-engine.component.wasm --data halo2_h2h.ndjson.gz --score-after 0.5")]
+    Backtest(backtest::Arguments),
+    /// Type contests (`a,b beat c,d 16-9`) and see what a rating engine makes of them. Reads standard input, also from a pipe.
+    #[command(after_help = "Example: ranked plugin repl builtin:gaussian")]
+    Repl(repl::Arguments),
 }
 
 pub(super) fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failure> {
@@ -86,6 +94,8 @@ pub(super) fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failu
         Command::Status => status::status(context),
         Command::Publisher(arguments) => sign::publisher(context, &arguments),
         Command::Sign(arguments) => sign::sign(context, &arguments),
+        Command::Backtest(arguments) => backtest::run(context, &runtime, &arguments),
+        Command::Repl(arguments) => repl::run(context, &runtime, &arguments),
     }
 }
 

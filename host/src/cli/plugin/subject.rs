@@ -1,13 +1,13 @@
 //! The options that say which plugin an author's tool looks at, and in which queue.
 
-use plugin_runtime::Role;
+use plugin_runtime::{Role, Runtime};
 use toml::{Table, Value};
 
-use crate::author::subject::{SubjectError, Wish};
+use crate::author::subject::{Subject, SubjectError, Wish};
 use crate::cli::failure::{Failure, chain};
 use crate::cli::{Context, text};
 
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub(super) struct SubjectArguments {
     /// A component file, `builtin:NAME`, or a folder with plugin.toml; the folder at hand if nothing is said.
     pub(super) component: Option<String>,
@@ -51,6 +51,25 @@ impl SubjectArguments {
         }
         let role = self.role.as_deref().and_then(|name| Role::ALL.into_iter().find(|role| role.name() == name));
         Ok(Wish { component: self.component.clone(), role, shape, parameters: self.parameters.clone(), queue })
+    }
+}
+
+impl SubjectArguments {
+    /// Takes shape, budget and parameters from this queue, if one is named.
+    pub(super) fn take_queue(&mut self, queue: Option<&str>) {
+        self.queue = queue.map(str::to_owned).or(self.queue.take());
+    }
+
+    /// The plugin that the options name; one that is not of this role is wrong usage.
+    pub(super) fn find(&self, context: &Context<'_>, runtime: &Runtime, role: Role) -> Result<Subject, Failure> {
+        let mut wish = self.wish(context)?;
+        wish.role = wish.role.or(Some(role).filter(|_| wish.component.is_none()));
+        let subject = Subject::find(runtime, wish)?;
+        if subject.role == role {
+            return Ok(subject);
+        }
+        let problem = format!("{} is for the role `{}`", text::printable(&subject.shown), subject.role);
+        Err(Failure::usage(problem, format!("this command takes plugins of the role `{role}`")))
     }
 }
 

@@ -4,7 +4,7 @@
 //! {"ts":1091816030,"id":"h281884","teams":[["a"],["b"]],"ranks":[1,0],"scores":[4,8],"stats":{"kills":[[4],[8]]},"meta":{"mode":"Slayer"}}
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -15,47 +15,49 @@ use ladder::queue::QueueShape;
 use ladder::report::{ClaimedPlayer, ClaimedReport, ClaimedTeam};
 use sha2::{Digest as _, Sha256};
 
+use crate::config::NAMES_MAX;
+
 /// Longest line that is read, in bytes.
 const LINE_BYTES_MAX: u64 = 1 << 20;
 /// Longest player name, in bytes.
 const PLAYER_NAME_LEN_MAX: usize = 128;
 /// Sides of a contest with a home team, in the order of the teams.
-pub(super) const SIDES: [&str; 2] = ["home", "away"];
+pub(crate) const SIDES: [&str; 2] = ["home", "away"];
 
 /// One line of the file.
 #[derive(serde::Deserialize)]
-pub(super) struct Line {
+pub(crate) struct Line {
     /// Unix seconds; may be negative.
-    pub(super) ts: i64,
-    pub(super) id: String,
-    pub(super) teams: Vec<Vec<String>>,
+    pub(crate) ts: i64,
+    pub(crate) id: String,
+    pub(crate) teams: Vec<Vec<String>>,
     /// Place per team, lower is better.
-    pub(super) ranks: Vec<u32>,
+    pub(crate) ranks: Vec<u32>,
     #[serde(default)]
-    pub(super) scores: Vec<f64>,
+    pub(crate) scores: Vec<f64>,
     /// Per statistic, per team, per player.
     #[serde(default)]
-    pub(super) stats: BTreeMap<String, Vec<Vec<f64>>>,
+    pub(crate) stats: BTreeMap<String, Vec<Vec<f64>>>,
     #[serde(default)]
-    pub(super) meta: Meta,
+    pub(crate) meta: Meta,
 }
 
 #[derive(Default, serde::Deserialize)]
-pub(super) struct Meta {
+pub(crate) struct Meta {
     #[serde(default)]
-    pub(super) mode: String,
+    pub(crate) mode: String,
     #[serde(default)]
-    pub(super) map: String,
+    pub(crate) map: String,
     /// Seconds.
     #[serde(default)]
-    pub(super) duration: f64,
+    pub(crate) duration: f64,
     /// `Some(false)`: the first team plays at home.
-    pub(super) neutral: Option<bool>,
+    pub(crate) neutral: Option<bool>,
 }
 
 /// Why a line is left out.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BadLine {
+pub(crate) enum BadLine {
     #[error("it is no contest: {0}")]
     Json(#[from] serde_json::Error),
     #[error("it is longer than {LINE_BYTES_MAX} bytes")]
@@ -72,7 +74,7 @@ pub(super) enum BadLine {
 
 impl Line {
     /// Reads one line and checks that its lists fit each other.
-    pub(super) fn parse(text: &[u8]) -> Result<Self, BadLine> {
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, BadLine> {
         let line: Self = serde_json::from_slice(text)?;
         let teams = line.teams.len();
         if line.ranks.len() != teams {
@@ -94,12 +96,12 @@ impl Line {
         Ok(line)
     }
 
-    pub(super) fn players(&self) -> impl Iterator<Item = &String> {
+    pub(crate) fn players(&self) -> impl Iterator<Item = &String> {
         self.teams.iter().flatten()
     }
 
     /// The same claim that a game server would make. `players` are the numbers of the players, in the order of the line.
-    pub(super) fn to_claim(&self, shape: &QueueShape, players: &[PlayerId]) -> ClaimedReport {
+    pub(crate) fn to_claim(&self, shape: &QueueShape, players: &[PlayerId]) -> ClaimedReport {
         let mut players = players.iter().copied();
         let teams = self.teams.iter().enumerate().map(|(team, names)| ClaimedTeam {
             // Ranks of any scale become places: how many teams are strictly better.
@@ -149,13 +151,13 @@ impl Line {
 }
 
 /// The lines of a file, with their numbers from 1. Empty lines are passed over.
-pub(super) struct Lines {
+pub(crate) struct Lines {
     reader: BufReader<Box<dyn Read>>,
     number: u64,
 }
 
 impl Lines {
-    pub(super) fn open(path: &Path) -> std::io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> std::io::Result<Self> {
         let file = File::open(path)?;
         let gzipped = path.extension().is_some_and(|extension| extension == "gz");
         let reader: Box<dyn Read> = if gzipped { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
@@ -163,7 +165,7 @@ impl Lines {
     }
 
     /// The next line; the outer error is the file's and final.
-    pub(super) fn next(&mut self) -> std::io::Result<Option<(u64, Result<Line, BadLine>)>> {
+    pub(crate) fn next(&mut self) -> std::io::Result<Option<(u64, Result<Line, BadLine>)>> {
         let mut text = Vec::new();
         loop {
             text.clear();
@@ -196,6 +198,58 @@ impl Lines {
             if found {
                 return Ok(());
             }
+        }
+    }
+}
+
+/// The queue that the lines of a file have in common.
+#[derive(Default)]
+pub(crate) struct FoundShape {
+    /// Players per team, the most that any line has.
+    pub(crate) team_sizes: Vec<usize>,
+    stats: Option<BTreeSet<String>>,
+    maps: BTreeSet<String>,
+    modes: BTreeSet<String>,
+    sides: bool,
+}
+
+impl FoundShape {
+    /// Looks at one more line.
+    pub(crate) fn take_in(&mut self, line: &Line) {
+        for (team, players) in line.teams.iter().enumerate() {
+            match self.team_sizes.get_mut(team) {
+                Some(size) => *size = players.len().max(*size),
+                None => self.team_sizes.push(players.len()),
+            }
+        }
+        let stats: BTreeSet<_> = line.stats.keys().cloned().collect();
+        // Only what every line has: a report holds all statistics of its queue or none.
+        self.stats = Some(match self.stats.take() {
+            Some(before) => before.intersection(&stats).cloned().collect(),
+            None => stats,
+        });
+        for (names, name) in [(&mut self.maps, &line.meta.map), (&mut self.modes, &line.meta.mode)] {
+            if !name.is_empty() && names.len() < NAMES_MAX {
+                names.insert(name.clone());
+            }
+        }
+        self.sides |= line.meta.neutral == Some(false);
+    }
+
+    /// The shape of a queue of this name.
+    pub(crate) fn shape(self, queue: &str) -> QueueShape {
+        let count = |size: usize| u16::try_from(size).unwrap_or(u16::MAX);
+        let sides = if self.sides { SIDES.map(str::to_owned).to_vec() } else { Vec::new() };
+        QueueShape {
+            queue: queue.to_owned(),
+            teams: count(self.team_sizes.len()),
+            team_sizes: self.team_sizes.iter().copied().map(count).collect(),
+            stats: self.stats.into_iter().flatten().collect(),
+            regions: vec!["any".to_owned()],
+            maps: self.maps.into_iter().collect(),
+            modes: self.modes.into_iter().collect(),
+            sides,
+            ..QueueShape::default()
         }
     }
 }

@@ -1,0 +1,133 @@
+//! How well an engine would have predicted the past: every contest is predicted, scored, then rated, in the order of time.
+//!
+//! The definitions are those of `ladder::score`. An engine with the bulk interface rates thousands of contests a call; any other gets a
+//! fresh instance for each, as a live host does it.
+
+use ladder::bulk::{BulkRatingEngine, Cohort, Journal};
+use ladder::fault::PluginFault;
+use ladder::rating::{Entrant, RatingEngine};
+use ladder::score::Score;
+use ladder::time::UnixSeconds;
+
+use super::past::Past;
+
+/// What came of one engine.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Backtest {
+    /// Contests that were predicted and rated.
+    pub rated: u64,
+    /// Contests that the engine declined: they changed nothing and are not scored.
+    pub declined: u64,
+    /// How its predictions fared.
+    pub score: Score,
+}
+
+/// The engine broke its contract; the contests before were rated. The author's fault.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("contest {contest} of the history: the engine {fault}")]
+pub struct BacktestFault {
+    /// Which contest, from 1.
+    pub contest: u64,
+    /// How it failed.
+    pub fault: PluginFault,
+}
+
+/// Runs an engine through a history. Contests from position `scored_from` (from 0) on are scored; `progress` hears how many are through.
+///
+/// # Errors
+/// The plugin's fault.
+pub fn backtest(
+    engine: &dyn RatingEngine,
+    past: &Past,
+    scored_from: u64,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Backtest, BacktestFault> {
+    let (stranger, _) = engine.initial().map_err(|fault| BacktestFault { contest: 1, fault })?;
+    let mut cohort = Cohort::default();
+    for _ in 0..past.players {
+        cohort.push(&stranger, 0, UnixSeconds::default());
+    }
+    let mut run = Run { backtest: Backtest::default(), position: 0, scored_from, cohort, memory: Vec::new() };
+    for stretch in &past.stretches {
+        match engine.bulk() {
+            Some(bulk) => run.rate_many(bulk, stretch)?,
+            None => run.rate_each(engine, stretch, progress)?,
+        }
+        progress(run.position);
+    }
+    Ok(run.backtest)
+}
+
+/// An engine on its way through the history.
+struct Run {
+    backtest: Backtest,
+    /// Contests through.
+    position: u64,
+    scored_from: u64,
+    cohort: Cohort,
+    memory: Vec<u8>,
+}
+
+impl Run {
+    fn rate_many(&mut self, engine: &dyn BulkRatingEngine, stretch: &Journal) -> Result<(), BacktestFault> {
+        let contest = self.position + 1;
+        let cohort = std::mem::take(&mut self.cohort);
+        let outcome = engine.rate_many(&self.memory, cohort, stretch, false).map_err(|fault| BacktestFault { contest, fault })?;
+        (self.cohort, self.memory) = (outcome.cohort, outcome.memory);
+        let mut declined = outcome.declined.iter().map(|declined| declined.contest).peekable();
+        let mut predicted = outcome.predicted.as_slice();
+        for contest in 0..stretch.len() {
+            // As many as `Outcome` promises: the runtime compared the lengths.
+            let (pairs, rest) = predicted.split_at(stretch.pairs(contest));
+            predicted = rest;
+            if declined.next_if_eq(&contest).is_some() {
+                self.decline();
+            } else {
+                self.count(stretch.places(contest), pairs);
+            }
+        }
+        Ok(())
+    }
+
+    fn rate_each(&mut self, engine: &dyn RatingEngine, stretch: &Journal, progress: &mut dyn FnMut(u64)) -> Result<(), BacktestFault> {
+        for number in 0..stretch.len() {
+            let contest = stretch.contest(number, &self.cohort);
+            // What the contest brought must play no part in its prediction.
+            let before = |entrant: &Entrant| Entrant { presence: 1.0, stats: Vec::new(), ..entrant.clone() };
+            let line_up: Vec<_> = contest.entrants.iter().map(before).collect();
+            let answer = engine.predict(&self.memory, &line_up, &contest.setting);
+            let answer = answer.and_then(|predicted| Ok((predicted, engine.rate(&self.memory, &contest)?)));
+            let (predicted, update) = match answer {
+                Ok(answer) => answer,
+                Err(PluginFault::Declined { .. }) => {
+                    self.decline();
+                    continue;
+                }
+                Err(fault) => return Err(BacktestFault { contest: self.position + 1, fault }),
+            };
+            for (&player, rating) in stretch.players(number).iter().zip(&update.ratings) {
+                let contests = self.cohort.played(player).0.saturating_add(1);
+                self.cohort.set(player, (rating.mean, rating.uncertainty), contests, contest.setting.at_s, &rating.memory);
+            }
+            self.memory = update.memory;
+            self.count(&contest.places, &predicted);
+            if self.position % 64 == 0 {
+                progress(self.position);
+            }
+        }
+        Ok(())
+    }
+
+    fn decline(&mut self) {
+        self.backtest.declined += 1;
+        self.position += 1;
+    }
+
+    fn count(&mut self, places: &[u16], predicted: &[f64]) {
+        self.backtest.rated += 1;
+        if self.position >= self.scored_from {
+            self.backtest.score.add(places, predicted);
+        }
+        self.position += 1;
+    }
+}
