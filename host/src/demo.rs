@@ -16,6 +16,7 @@ use client::game_server::{Identity, Status};
 use client::provision::{Community, GameServerKeys};
 use ladder::id::PlayerId;
 use ladder::time::UnixMillis;
+use plugin_runtime::Role;
 use protocol::certificate::Scope;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -27,9 +28,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::{Config, HostConfig, parse_queues};
+use crate::config::{ComponentSource, Config, HostConfig, QueueConfig, parse_queues};
 use crate::keys::{IssueOrder, KeyPaths, Keyring};
-use crate::serve;
+use crate::{plugins, serve};
 
 /// Two queues, so that different shapes run at once; the first one is the one whose leaderboard is compared.
 const PLUGINS_TOML: &str = include_str!("demo.plugins.toml");
@@ -41,6 +42,8 @@ const MATCH_TIME: Duration = Duration::from_millis(2_000);
 const THINK_TIME: Duration = Duration::from_millis(300);
 /// Between two status lines.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
+/// Memory of a plugin that somebody brings along: enough for Python.
+const MEMORY_BYTES: u64 = 64 << 20;
 /// Rows of the final leaderboard.
 const ROWS_SHOWN: usize = 10;
 
@@ -57,6 +60,8 @@ pub struct Plan {
     pub seed: u64,
     /// Where to keep its files; `None`: a temporary folder that is removed at the end.
     pub folder: Option<PathBuf>,
+    /// Component files that fill a role of every queue instead of the built-in ones.
+    pub plugins: Vec<(Role, PathBuf)>,
 }
 
 /// What came of it.
@@ -106,6 +111,9 @@ pub async fn run(plan: Plan, clock: &Clock, out: &mut (impl Write + Send)) -> an
         QUEUES.len()
     )?;
     writeln!(out, "  http {http}/v1/queues/{}/leaderboard   s2s {}   rdv {}", QUEUES[0], running.s2s_addr(), running.rdv_addr())?;
+    for (role, component) in &plan.plugins {
+        writeln!(out, "  {role} {} in every queue", component.display())?;
+    }
     writeln!(out, "  files {}   stop with Ctrl-C\n", folder.path.display())?;
     let skills = HiddenSkills::default();
     let mut bots = Bots { servers: Vec::new(), players: JoinSet::new(), tally: Arc::default(), skills, stop: CancellationToken::new() };
@@ -161,12 +169,31 @@ fn prepare(plan: &Plan, folder: &Path, now: UnixMillis) -> anyhow::Result<(Confi
     // All bots share one address, so they share its limits: two attempts a bot are enough for an honest start.
     host.limits.login_per_minute = host.limits.login_per_minute.max(plan.players * 2);
     host.limits.sessions_per_source_max = host.limits.sessions_per_source_max.max(plan.players as usize * 2);
-    let queues = parse_queues("demo.plugins.toml", PLUGINS_TOML, &plugin_runtime::builtin_names())
+    let mut queues = parse_queues("demo.plugins.toml", PLUGINS_TOML, &plugin_runtime::builtin_names())
         .map_err(|error| anyhow::anyhow!("{}", error.render()))?;
+    for (role, component) in &plan.plugins {
+        put_in(&mut queues, *role, component)?;
+    }
     let config = Config::new(host, queues, folder.to_owned());
     let life = Duration::from_secs(config.host.keys.channel_days * 86_400);
     let keyring = Keyring::create(KeyPaths::of(&config), &config.host.public, life, now)?;
     Ok((config, keyring))
+}
+
+/// Puts a component file into every queue, with a budget that an interpreter can live with.
+fn put_in(queues: &mut [QueueConfig], role: Role, component: &Path) -> anyhow::Result<()> {
+    let path = std::path::absolute(component)?;
+    let digest = plugins::read(&path).with_context(|| format!("{} cannot be read", component.display()))?.digest();
+    for queue in queues {
+        let plugin = match role {
+            Role::Rating => &mut queue.rating,
+            Role::Rules => &mut queue.rules,
+            Role::Policy => &mut queue.policy,
+        };
+        plugin.component = ComponentSource::File { path: path.clone(), digest };
+        plugin.limits.memory_bytes_max = plugin.limits.memory_bytes_max.max(MEMORY_BYTES);
+    }
+    Ok(())
 }
 
 /// A certificate for each game server, by the road that `ranked cert issue` takes: to the database, and to a file that the bot loads.

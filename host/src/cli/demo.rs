@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use plugin_runtime::Role;
+
 use super::failure::Failure;
 use super::{Context, Exit};
 use crate::demo::{self, Plan};
+use crate::serve::ServeError;
 
 /// What the demo consists of.
 #[derive(clap::Args)]
@@ -25,11 +28,22 @@ pub(super) struct Arguments {
     /// Keep the demo's files here; otherwise a temporary folder is used and removed.
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// A component file that rates, instead of the built-in engine.
+    #[arg(long)]
+    rating: Option<PathBuf>,
+    /// A component file with the stat rules.
+    #[arg(long)]
+    rules: Option<PathBuf>,
+    /// A component file that makes the matches.
+    #[arg(long)]
+    policy: Option<PathBuf>,
 }
 
 pub(super) fn run(context: &Context<'_>, arguments: Arguments) -> Result<Exit, Failure> {
-    let Arguments { players, servers, seconds, seed, dir } = arguments;
-    let plan = Plan { players, servers, time: seconds.map(Duration::from_secs), seed, folder: dir };
+    let Arguments { players, servers, seconds, seed, dir, rating, rules, policy } = arguments;
+    let named = [(Role::Rating, rating), (Role::Rules, rules), (Role::Policy, policy)];
+    let plugins = named.into_iter().filter_map(|(role, file)| Some((role, file?))).collect();
+    let plan = Plan { players, servers, time: seconds.map(Duration::from_secs), seed, folder: dir, plugins };
     let clock = context.clock.clone();
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::environment)?;
     let outcome = if context.terminal.is_json() {
@@ -37,10 +51,19 @@ pub(super) fn run(context: &Context<'_>, arguments: Arguments) -> Result<Exit, F
     } else {
         runtime.block_on(demo::run(plan, &clock, &mut std::io::stdout()))
     };
-    // `{:#}` prints the causes too.
-    let outcome = outcome.map_err(|error| Failure::environment(format_args!("{error:#}")))?;
+    let outcome = outcome.map_err(explain)?;
     if context.terminal.is_json() {
         context.terminal.document(&outcome.to_json())?;
     }
     Ok(Exit::Done)
+}
+
+/// A plugin that does not load is told as it would be from `plugins.toml`.
+fn explain(error: anyhow::Error) -> Failure {
+    match error.downcast::<ServeError>() {
+        Ok(ServeError::Config(error)) => error.into(),
+        // `{:#}` prints the causes too.
+        Ok(error) => Failure::environment(format_args!("{:#}", anyhow::Error::from(error))),
+        Err(error) => Failure::environment(format_args!("{error:#}")),
+    }
 }
