@@ -117,6 +117,11 @@ pub trait RatingEngine: Send + Sync {
     /// # Errors
     /// The plugin's fault: the report is kept and rated later.
     fn rate(&self, memory: &[u8], contest: &Contest) -> Result<Update, PluginFault>;
+    /// Season reset: keeps share `keep`, 0 to 1, of what is known about a player; returns the belief and what people see of it.
+    ///
+    /// # Errors
+    /// The plugin's fault.
+    fn soften(&self, rating: &Rating, keep: f64) -> Result<(Rating, f64), PluginFault>;
     /// For each pair of teams i < j in the order (0,1), (0,2), .. (1,2), ..: the probability that i places before j plus half the
     /// probability of a draw. Only `entrants` and `setting` of the contest are looked at.
     ///

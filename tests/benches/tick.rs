@@ -283,6 +283,9 @@ impl RatingEngine for Spread {
         let visible = ratings.iter().map(|rating| rating.mean - 6.0).collect();
         Ok(Update { ratings, visible, memory: vec![] })
     }
+    fn soften(&self, rating: &Rating, _: f64) -> Result<(Rating, f64), PluginFault> {
+        Ok((rating.clone(), rating.mean))
+    }
     fn predict(&self, _: &[u8], _: &[Entrant], _: &Setting) -> Result<Vec<f64>, PluginFault> {
         Ok(vec![0.5])
     }

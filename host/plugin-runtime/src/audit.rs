@@ -17,6 +17,14 @@ const FORECAST: &str = "ranked:plugin/forecast";
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Grants {
     pub(crate) wasi: WasiGrant,
+    /// Every policy has it.
+    pub(crate) forecast: bool,
+}
+
+impl Grants {
+    pub(crate) fn of(role: Role, wasi: WasiGrant) -> Self {
+        Self { wasi, forecast: role == Role::Policy }
+    }
 }
 
 /// Names in a component's type.
@@ -70,10 +78,14 @@ impl Surface {
         }
     }
 
+    pub(crate) fn imports_forecast(&self) -> bool {
+        self.imports.iter().any(|import| split(import).0 == FORECAST)
+    }
+
     fn check_imports(&self, grants: Grants) -> Result<(), LoadError> {
         for import in &self.imports {
             let (interface, version) = split(import);
-            if interface == LOG {
+            if interface == LOG || (interface == FORECAST && grants.forecast) {
                 check_version(interface, version)?;
             } else if !(grants.wasi == WasiGrant::Deterministic && is_inert_wasi(import)) {
                 return Err(LoadError::ForeignImport { import: import.clone(), advice: advice(import) });
@@ -131,7 +143,7 @@ fn advice(import: &str) -> &'static str {
         "no grant offers this part of WASI: `wasi = \"deterministic\"` has wasi:cli, clocks, filesystem, io, random and sockets of version \
          0.2, all of them inert. Rust: build for wasm32-unknown-unknown; JavaScript, Python: --stub-wasi"
     } else if interface == FORECAST {
-        "forecasts for policies are part of the contract, but this version of the host does not provide them: build the policy without"
+        "forecasts are for policies alone: a plugin of another role has to do without"
     } else {
         "a plugin may import ranked:plugin/log and nothing else"
     }
@@ -168,7 +180,7 @@ mod tests {
             ),
             ("wasi of another kind", surface(&["wasi:http/types@0.2.6"], &[]), Some("no grant offers this part of WASI")),
             ("wasi of the future", surface(&["wasi:cli/stdout@0.3.0"], &[]), Some("no grant offers this part of WASI")),
-            ("forecast", surface(&["ranked:plugin/forecast@1.0.0"], &[]), Some("does not provide them")),
+            ("forecast", surface(&["ranked:plugin/forecast@1.0.0"], &[]), Some("forecasts are for policies alone")),
             ("made up", surface(&["evil:host/shell"], &[]), Some("imports evil:host/shell; a plugin may import ranked:plugin/log and")),
             (
                 "other contract",

@@ -11,6 +11,7 @@ use wasmtime::component::{Linker, WasmStr};
 use wasmtime::{Engine, ResourceLimiter, Store, StoreContextMut};
 
 use crate::bindings::base::ranked::plugin::log::Level;
+use crate::forecast::Forecaster;
 use crate::limits::Limits;
 use crate::wasi::Inert;
 
@@ -45,6 +46,8 @@ pub(crate) struct Guest {
     refused: Option<PluginFault>,
     log_lines: u32,
     last_line: String,
+    /// What forecasts of this call are made from: for policies that import them.
+    pub(crate) forecaster: Option<Box<Forecaster>>,
     pub(crate) wasi: Option<Box<Inert>>,
     /// Streams and pollables that the guest holds; a warm instance holds them from call to call.
     pub(crate) wasi_handles: u32,
@@ -66,6 +69,7 @@ impl Guest {
             refused: None,
             log_lines: 0,
             last_line: String::new(),
+            forecaster: None,
             wasi: None,
             wasi_handles: 0,
         };
@@ -121,10 +125,15 @@ impl Guest {
         let Limits { hostcall_bytes_max, .. } = self.limits;
         self.hostcall_bytes = self.hostcall_bytes.saturating_add(bytes);
         if self.hostcall_bytes > hostcall_bytes_max {
-            self.refused = Some(PluginFault::HostcallBytes { hostcall_bytes_max });
-            return Err(Refused.into());
+            return Err(self.refuse(PluginFault::HostcallBytes { hostcall_bytes_max }));
         }
         Ok(())
+    }
+
+    /// Ends the call with this fault.
+    pub(crate) fn refuse(&mut self, fault: PluginFault) -> wasmtime::Error {
+        self.refused = Some(fault);
+        Refused.into()
     }
 
     pub(crate) fn log(&mut self, level: Level, message: &str) {

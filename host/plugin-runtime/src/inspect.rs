@@ -59,7 +59,7 @@ impl Runtime {
         let role = roles.first().copied().unwrap_or(Role::Rating);
         let needs_wasi = surface.needs_wasi();
         // Inert: looking at a component gives it nothing that a grant would.
-        let grants = Grants { wasi: needs_wasi };
+        let grants = Grants::of(role, needs_wasi);
         let described = surface.check(role, grants).and_then(|()| {
             let service = self.service_for_inspection(role, source, &component);
             let prepared = Prepared::new(&component, grants)?;

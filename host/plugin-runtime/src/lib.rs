@@ -3,8 +3,8 @@
 //! [`Runtime`] turns a [`PluginSpec`] into a plugin in service: [`RatingPlugin`], [`RulesPlugin`] or [`PolicyPlugin`], each the matching
 //! trait of `ladder`. What the host promises itself of any of them:
 //!
-//! * **No authority.** The only import is the plugin log, or by grant an inert WASI. No clock, no chance, no files: an answer is a
-//!   function of digest, parameters and arguments.
+//! * **No authority.** The only import is the plugin log, for policies also forecasts, and by grant an inert WASI. No clock, no chance,
+//!   no files: an answer is a function of digest, parameters and arguments.
 //! * **No influence from call to call.** Rating and rules calls run in a fresh instance each. A policy keeps a warm one, because its whole
 //!   world crosses in each call, and loses it after a fault; so does the bulk interface of a rating engine, which is compared on samples
 //!   with `rate` in a fresh instance, bit for bit.
@@ -13,8 +13,7 @@
 //! * **Checked.** Everything that comes back is looked at before the ladder sees it; what breaks the contract is a
 //!   `ladder::fault::PluginFault`, counted, and after enough in a row the plugin is in quarantine.
 //!
-//! Deliberately absent: forecasts for policies, and any way to load native code that this host did
-//! not compile itself.
+//! Deliberately absent: any way to load native code that this host did not compile itself.
 //!
 //! ```
 //! use ladder::queue::QueueShape;
@@ -38,6 +37,7 @@ mod cache;
 mod counters;
 mod engines;
 mod error;
+mod forecast;
 mod guest;
 mod inspect;
 mod limits;
@@ -54,6 +54,7 @@ pub use builtin::{builtin, builtin_names, builtin_role};
 pub use cache::CacheCounters;
 pub use counters::{FAULT_CODES, FUEL_SHARE_BUCKET_ENDS, PluginCounters, WALL_BUCKET_ENDS_US};
 pub use error::{COMPONENT_BYTES_MAX, CONTRACT_VERSION, LoadError, ParameterProblem, RuntimeError};
+pub use forecast::FORECAST_LINE_UPS_MAX;
 pub use guest::{LOG_LINE_BYTES_MAX, LOG_LINES_MAX};
 pub use inspect::{Described, Inspection};
 pub use limits::{

@@ -3,17 +3,19 @@
 //! Only the shape of the answer is checked here: sizes, ranges, finiteness. Whether a proposal keeps the rules of the pool is decided by
 //! `ladder::pool::check`, proposal by proposal.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ladder::fault::PluginFault;
 use ladder::id::Digest;
 use ladder::pool::{Limit, MatchmakingPolicy, Pool, Proposals};
+use ladder::rating::RatingEngine;
 use wasmtime::Store;
 
 use crate::bindings::policy::exports::ranked::plugin::matchmaking_policy as wit;
 use crate::bindings::policy::{Policy as Exports, PolicyIndices};
 use crate::counters::PluginCounters;
 use crate::error::LoadError;
+use crate::forecast::Forecaster;
 use crate::guest::Guest;
 use crate::runtime::{Description, Loaded, Prepared};
 use crate::service::{Service, Stop, bad_output};
@@ -24,6 +26,9 @@ pub struct PolicyPlugin {
     prepared: Prepared,
     exports: PolicyIndices,
     description: Description,
+    imports_forecast: bool,
+    /// Who answers its forecasts.
+    forecasts_of: Mutex<Option<Arc<dyn RatingEngine>>>,
     warm: Mutex<Option<Warm>>,
 }
 
@@ -35,10 +40,26 @@ struct Warm {
 
 impl PolicyPlugin {
     pub(crate) fn new(loaded: Loaded) -> Result<Self, LoadError> {
-        let Loaded { mut service, prepared, description } = loaded;
+        let Loaded { mut service, prepared, description, imports_forecast } = loaded;
         let exports = PolicyIndices::new(&prepared.pre).map_err(|source| LoadError::Mismatch { source })?;
         service.begin();
-        Ok(Self { service, prepared, exports, description, warm: Mutex::default() })
+        let (forecasts_of, warm) = (Mutex::default(), Mutex::default());
+        Ok(Self { service, prepared, exports, description, imports_forecast, forecasts_of, warm })
+    }
+
+    /// From its next call on, `engine` answers the forecasts that the policy asks for; for a policy that imports none this changes nothing.
+    /// Until an engine is given, asking for a forecast is a trap.
+    pub fn forecast_with(&self, engine: Arc<dyn RatingEngine>) {
+        *self.forecasts_of.lock().unwrap_or_else(PoisonError::into_inner) = Some(engine);
+    }
+
+    /// What the forecasts of one call are made from.
+    fn forecaster(&self, pool: &Pool) -> Option<Box<Forecaster>> {
+        if !self.imports_forecast {
+            return None;
+        }
+        let engine = self.forecasts_of.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        Some(Box::new(Forecaster::new(engine, pool, self.service.deadline_ms_max())))
     }
 
     /// What the plugin says about itself.
@@ -73,7 +94,9 @@ impl MatchmakingPolicy for PolicyPlugin {
         let mut place = self.warm.lock().unwrap_or_else(PoisonError::into_inner);
         self.service.admit()?;
         let answer = |store: &mut Store<Guest>, exports: &Exports| {
-            let proposals = exports.ranked_plugin_matchmaking_policy().call_propose(store, borrowed(pool))?;
+            store.data_mut().forecaster = self.forecaster(pool);
+            let proposals = exports.ranked_plugin_matchmaking_policy().call_propose(&mut *store, borrowed(pool))?;
+            store.data_mut().forecaster = None;
             checked(pool, proposals)
         };
         // Taken out for the call: an instance that faulted answers nothing any more and is dropped.

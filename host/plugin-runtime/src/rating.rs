@@ -27,7 +27,7 @@ pub struct RatingPlugin {
 
 impl RatingPlugin {
     pub(crate) fn new(loaded: Loaded) -> Result<Self, LoadError> {
-        let Loaded { mut service, prepared, description } = loaded;
+        let Loaded { mut service, prepared, description, .. } = loaded;
         let exports = RatingIndices::new(&prepared.pre).map_err(|source| LoadError::Mismatch { source })?;
         let initial = call(&service, &prepared, &exports, "initial", |store, engine| {
             let rating = checked("initial", engine.ranked_plugin_rating_engine().call_initial(&mut *store)?)?;
@@ -112,6 +112,15 @@ impl RatingEngine for RatingPlugin {
             let ratings = ratings.into_iter().map(|rating| checked("rate", rating)).collect::<Result<Vec<_>, _>>()?;
             let shown = ratings.iter().map(|rating| visible(store, engine, rating)).collect::<Result<_, _>>()?;
             Ok(Update { ratings, visible: shown, memory })
+        })
+    }
+
+    fn soften(&self, rating: &Rating, keep: f64) -> Result<(Rating, f64), PluginFault> {
+        self.call("soften", |store, engine| {
+            let softened = engine.ranked_plugin_rating_engine().call_soften(&mut *store, borrowed(rating), keep.clamp(0.0, 1.0))?;
+            let softened = checked("soften", softened)?;
+            let visible = visible(store, engine, &softened)?;
+            Ok((softened, visible))
         })
     }
 

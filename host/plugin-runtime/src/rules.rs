@@ -29,7 +29,7 @@ pub struct RulesPlugin {
 
 impl RulesPlugin {
     pub(crate) fn new(loaded: Loaded) -> Result<Self, LoadError> {
-        let Loaded { mut service, prepared, description } = loaded;
+        let Loaded { mut service, prepared, description, .. } = loaded;
         let exports = RulesIndices::new(&prepared.pre).map_err(|source| LoadError::Mismatch { source })?;
         let bounds = service.call_fresh("bounds", |store| {
             let instance = prepared.start(&service, store)?;

@@ -20,6 +20,7 @@ use crate::bindings::base::exports::ranked::plugin::lifecycle;
 use crate::cache::{CacheCounters, CompileCache};
 use crate::engines::{EngineKind, Engines, RUNNING_MAX, WARM_MAX};
 use crate::error::{COMPONENT_BYTES_MAX, LoadError, ParameterProblem, RuntimeError};
+use crate::forecast::offer_forecast;
 use crate::guest::{Guest, escape_into, head, offer_log};
 use crate::limits::{Limits, Role, WasiGrant};
 use crate::parameters::canonical_parameters;
@@ -163,14 +164,15 @@ impl Runtime {
             faults_max: spec.faults_max.max(1),
         };
         let component = self.compile(EngineKind::of(role, spec.limits.stack_bytes_max), &spec.source)?;
-        let grants = Grants { wasi: spec.wasi };
-        Surface::of(&component.component_type(), component.engine()).check(role, grants)?;
+        let grants = Grants::of(role, spec.wasi);
+        let surface = Surface::of(&component.component_type(), component.engine());
+        surface.check(role, grants)?;
         let prepared = Prepared::new(&component, grants)?;
         let engine = component.engine().clone();
         let service = Service::new(terms, shape.clone(), engine, Arc::clone(&self.shared.running));
         let description = prepared.describe(&service)?;
         prepared.try_parameters(&service)?;
-        Ok(Loaded { service, prepared, description })
+        Ok(Loaded { service, prepared, description, imports_forecast: surface.imports_forecast() })
     }
 
     /// Compiles, or finds what was compiled before.
@@ -220,6 +222,7 @@ pub(crate) struct Loaded {
     pub(crate) service: Service,
     pub(crate) prepared: Prepared,
     pub(crate) description: Description,
+    pub(crate) imports_forecast: bool,
 }
 
 /// A component with its imports resolved: an instance is one step away.
@@ -235,6 +238,9 @@ impl Prepared {
         offer_log(&mut linker).map_err(mismatch)?;
         if grants.wasi == WasiGrant::Deterministic {
             offer_wasi(&mut linker, component).map_err(mismatch)?;
+        }
+        if grants.forecast {
+            offer_forecast(&mut linker).map_err(mismatch)?;
         }
         let pre = linker.instantiate_pre(component).map_err(mismatch)?;
         let base = BaseIndices::new(&pre).map_err(mismatch)?;

@@ -76,6 +76,10 @@ impl Service {
         self.counters.read(self.faults_max)
     }
 
+    pub(crate) fn deadline_ms_max(&self) -> u64 {
+        self.limits.deadline_ms_max
+    }
+
     pub(crate) fn reset_quarantine(&self) {
         self.counters.forgive();
     }

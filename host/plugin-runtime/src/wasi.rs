@@ -68,6 +68,8 @@ pub(crate) enum HostTrap {
     Write(u64),
     #[error("polled nothing")]
     PolledNothing,
+    #[error("asked for a forecast where no rating engine gives any")]
+    NoForecast,
 }
 
 /// Offers the inert WASI; what it lacks of the component's `wasi:` imports is offered as traps.

@@ -245,3 +245,17 @@ fn equal_parameters_name_one_generation() {
     assert_eq!(load(r#"{"tau": 0.1, "beta": 4.0}"#), load(r#"{"beta":4.0,"tau":0.1}"#));
     assert_eq!(load(""), "{}");
 }
+
+#[test]
+fn a_season_reset_keeps_what_it_was_told_to() {
+    let runtime = Runtime::new().unwrap();
+    let shape = QueueShape { teams: 2, team_sizes: vec![1], ..QueueShape::default() };
+    let engine = runtime.load_rating(spec("gaussian", json!({})), &shape).unwrap();
+    let known = Rating { mean: 40.0, uncertainty: 1.0, memory: Vec::new() };
+    let (stranger, visible) = engine.initial().unwrap();
+    assert_eq!(engine.soften(&known, 1.0).unwrap().0, known);
+    let (nothing, shown) = engine.soften(&known, 0.0).unwrap();
+    assert_eq!((nothing.mean, nothing.uncertainty, shown), (stranger.mean, stranger.uncertainty, visible));
+    let (half, _) = engine.soften(&known, 0.5).unwrap();
+    assert!((stranger.mean..known.mean).contains(&half.mean) && half.uncertainty > known.uncertainty, "{half:?}");
+}

@@ -199,6 +199,12 @@ impl Policy {
     /// The component.
     #[must_use]
     pub fn component(&self) -> Vec<u8> {
+        self.component_for("policy")
+    }
+
+    /// The same functions under another world of the contract.
+    #[must_use]
+    pub fn component_for(&self, world: &str) -> Vec<u8> {
         let Self { base, propose } = self;
         let functions = format!(
             r#"
@@ -220,7 +226,7 @@ impl Policy {
                     {propose}
                     (i32.const 1024))"#
         );
-        encode(&base.module(&functions), &[CONTRACT], "policy")
+        encode(&base.module(&functions), &[CONTRACT], world)
     }
 }
 

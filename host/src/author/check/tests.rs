@@ -107,6 +107,10 @@ impl RatingEngine for Elo {
         Ok(Update { ratings, visible, memory: Vec::new() })
     }
 
+    fn soften(&self, rating: &Rating, _: f64) -> Result<(Rating, f64), PluginFault> {
+        Ok((rating.clone(), rating.mean))
+    }
+
     fn predict(&self, _memory: &[u8], line_up: &[Entrant], _at: &Setting) -> Result<Vec<f64>, PluginFault> {
         if line_up.iter().any(|entrant| entrant.team > 1) {
             return Err(PluginFault::Declined { detail: "unsupported-shape" });

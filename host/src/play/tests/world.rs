@@ -81,6 +81,9 @@ impl RatingEngine for Switchable {
         }
         self.inner.rate(memory, contest)
     }
+    fn soften(&self, rating: &Rating, keep: f64) -> Result<(Rating, f64), PluginFault> {
+        self.inner.soften(rating, keep)
+    }
     fn predict(&self, memory: &[u8], line_up: &[Entrant], setting: &Setting) -> Result<Vec<f64>, PluginFault> {
         self.inner.predict(memory, line_up, setting)
     }

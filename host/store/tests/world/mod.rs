@@ -70,6 +70,10 @@ impl RatingEngine for Steps {
         Ok(Update { ratings, visible, memory: seen.to_be_bytes().to_vec() })
     }
 
+    fn soften(&self, rating: &Rating, _: f64) -> Result<(Rating, f64), PluginFault> {
+        Ok((rating.clone(), rating.mean))
+    }
+
     fn predict(&self, _: &[u8], line_up: &[Entrant], _: &Setting) -> Result<Vec<f64>, PluginFault> {
         Ok(vec![0.5 + (line_up[0].rating.mean - line_up[1].rating.mean) / 1000.0])
     }
