@@ -6,6 +6,7 @@ pub mod cli;
 pub mod clock;
 pub mod components;
 pub mod config;
+pub mod copied_histogram;
 mod current;
 pub mod demo;
 pub mod directory;

@@ -14,8 +14,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::copied_histogram::CopiedHistogram;
+
 /// A histogram per label set, with the buckets that its constructor names.
 pub type HistogramFamily<S> = Family<S, Histogram, fn() -> Histogram>;
+/// A histogram of plugins per label set.
+pub type PluginHistogramFamily = Family<PluginLabels, CopiedHistogram, fn() -> CopiedHistogram>;
 /// A gauge of a fraction or a duration.
 pub type FloatGauge = Gauge<f64, AtomicU64>;
 
@@ -362,8 +366,18 @@ pub struct Metrics {
     pub plugin_calls: Family<PluginLabels, Counter>,
     /// Faults of plugins.
     pub plugin_faults: Family<FaultLabels, Counter>,
+    /// Wall-clock time of calls of plugins.
+    pub plugin_call_seconds: PluginHistogramFamily,
+    /// Share of the fuel budget that calls burned, 0 to 1.
+    pub plugin_call_fuel_share: PluginHistogramFamily,
     /// Share of the fuel budget that the latest call burned, 0 to 1.
     pub plugin_fuel_share: Family<PluginLabels, FloatGauge>,
+    /// Largest share of the fuel budget that any call burned since the plugin was loaded, 0 to 1.
+    pub plugin_fuel_share_max: Family<PluginLabels, FloatGauge>,
+    /// The most memory and tables that any call had since the plugin was loaded.
+    pub plugin_memory_bytes: Family<PluginLabels, Gauge>,
+    /// Log lines of plugins that were dropped.
+    pub plugin_log_lines_dropped: Family<PluginLabels, Counter>,
     /// 1 while the plugin is in quarantine and its fallback runs.
     pub plugin_quarantined: Family<PluginLabels, Gauge>,
     /// Plugins exchanged while the host ran.
@@ -385,6 +399,15 @@ fn seconds_fine() -> Histogram {
 
 fn seconds_of_waiting() -> Histogram {
     Histogram::new(exponential_buckets(1.0, 2.0, 11))
+}
+
+/// The last bucket of the plugins' own counters has no end.
+fn wall_seconds() -> CopiedHistogram {
+    CopiedHistogram::new(plugin_runtime::WALL_BUCKET_ENDS_US.map(|end| end as f64 / 1e6))
+}
+
+fn fuel_shares() -> CopiedHistogram {
+    CopiedHistogram::new(plugin_runtime::FUEL_SHARE_BUCKET_ENDS)
 }
 
 impl Default for Metrics {
@@ -417,7 +440,12 @@ impl Metrics {
             rating_waiting: Family::default(),
             plugin_calls: Family::default(),
             plugin_faults: Family::default(),
+            plugin_call_seconds: Family::new_with_constructor(wall_seconds),
+            plugin_call_fuel_share: Family::new_with_constructor(fuel_shares),
             plugin_fuel_share: Family::default(),
+            plugin_fuel_share_max: Family::default(),
+            plugin_memory_bytes: Family::default(),
+            plugin_log_lines_dropped: Family::default(),
             plugin_quarantined: Family::default(),
             plugin_swaps: Family::default(),
             store_batch_commands: Histogram::new(exponential_buckets(1.0, 2.0, 11)),
@@ -465,6 +493,20 @@ impl Metrics {
         registry.register("plugin_calls", "Calls of plugins", self.plugin_calls.clone());
         registry.register("plugin_faults", "Faults of plugins", self.plugin_faults.clone());
         registry.register("plugin_fuel_share", "Share of the fuel budget of the latest call", self.plugin_fuel_share.clone());
+        registry.register(
+            "plugin_fuel_share_max",
+            "Largest share of the fuel budget since the plugin was loaded",
+            self.plugin_fuel_share_max.clone(),
+        );
+        registry.register("plugin_call_fuel_share", "Share of the fuel budget of calls", self.plugin_call_fuel_share.clone());
+        registry.register_with_unit("plugin_call", "Calls of plugins, wall clock", Unit::Seconds, self.plugin_call_seconds.clone());
+        registry.register_with_unit(
+            "plugin_memory",
+            "Most memory and tables of any call since the plugin was loaded",
+            Unit::Bytes,
+            self.plugin_memory_bytes.clone(),
+        );
+        registry.register("plugin_log_lines_dropped", "Log lines of plugins that were dropped", self.plugin_log_lines_dropped.clone());
         registry.register("plugin_quarantined", "1 while the fallback runs instead", self.plugin_quarantined.clone());
         registry.register("plugin_swaps", "Plugins exchanged while the host ran, by result", self.plugin_swaps.clone());
         registry.register("store_batch_commands", "Commands that shared one commit", self.store_batch_commands.clone());
@@ -500,9 +542,21 @@ mod tests {
         let metrics = Metrics::new();
         metrics.sessions_open.get_or_create(&ByChannel { channel: Channel::S2s }).inc();
         metrics.match_wait_seconds.get_or_create(&ByQueue::new("duel")).observe(3.0);
+        let plugin = PluginLabels { queue: "duel".to_owned(), role: PluginRole::Rating };
+        metrics.plugin_call_seconds.get_or_create(&plugin).add([1, 2], 0.000_04);
+        metrics.plugin_call_seconds.get_or_create(&plugin).add([0; 15].into_iter().chain([1]), 0.5);
         let text = metrics.render();
         assert!(text.contains("ranked_sessions_open{channel=\"s2s\"} 1"), "{text}");
         assert!(text.contains("ranked_match_wait_seconds_bucket{le=\"4.0\",queue=\"duel\"} 1"), "{text}");
+        for line in [
+            "ranked_plugin_call_seconds_sum{queue=\"duel\",role=\"rating\"} 0.50004",
+            "ranked_plugin_call_seconds_count{queue=\"duel\",role=\"rating\"} 4",
+            "ranked_plugin_call_seconds_bucket{le=\"0.00001\",queue=\"duel\",role=\"rating\"} 1",
+            "ranked_plugin_call_seconds_bucket{le=\"0.4\",queue=\"duel\",role=\"rating\"} 3",
+            "ranked_plugin_call_seconds_bucket{le=\"+Inf\",queue=\"duel\",role=\"rating\"} 4",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
         assert!(text.ends_with("# EOF\n"));
     }
 

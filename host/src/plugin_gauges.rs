@@ -40,6 +40,7 @@ impl Watched {
         self.count_all(metrics, &before, &mut counted);
         let mut after = QueuePlugins::clone(&before);
         change(&mut after);
+        after.connect();
         let stays = [
             Arc::ptr_eq(&before.rating, &after.rating),
             Arc::ptr_eq(&before.rules, &after.rules),
@@ -87,7 +88,18 @@ pub(crate) async fn run(queues: Vec<Arc<Watched>>, metrics: Arc<Metrics>, stop: 
 fn count(metrics: &Metrics, queue: &str, role: PluginRole, reading: &PluginCounters, before: Option<&PluginCounters>) {
     let labels = PluginLabels { queue: queue.to_owned(), role };
     metrics.plugin_calls.get_or_create(&labels).inc_by(reading.calls - before.map_or(0, |before| before.calls));
-    metrics.plugin_fuel_share.get_or_create(&labels).set(reading.fuel_share_max);
+    metrics.plugin_fuel_share.get_or_create(&labels).set(reading.fuel_share_last);
+    metrics.plugin_fuel_share_max.get_or_create(&labels).set(reading.fuel_share_max);
+    metrics.plugin_memory_bytes.get_or_create(&labels).set(i64::try_from(reading.memory_bytes_max).unwrap_or(i64::MAX));
+    let dropped = reading.log_lines_dropped - before.map_or(0, |before| before.log_lines_dropped);
+    metrics.plugin_log_lines_dropped.get_or_create(&labels).inc_by(dropped);
+    let walls = (0..reading.wall_buckets.len()).map(|at| reading.wall_buckets[at] - before.map_or(0, |before| before.wall_buckets[at]));
+    let wall_us = reading.wall_total_us - before.map_or(0, |before| before.wall_total_us);
+    metrics.plugin_call_seconds.get_or_create(&labels).add(walls, wall_us as f64 / 1e6);
+    let shares = (0..reading.fuel_share_buckets.len())
+        .map(|at| reading.fuel_share_buckets[at] - before.map_or(0, |before| before.fuel_share_buckets[at]));
+    let share = reading.fuel_share_total - before.map_or(0.0, |before| before.fuel_share_total);
+    metrics.plugin_call_fuel_share.get_or_create(&labels).add(shares, share);
     metrics.plugin_quarantined.get_or_create(&labels).set(i64::from(reading.quarantined));
     for (index, fault) in FAULT_CODES.into_iter().enumerate() {
         let new = reading.faults[index] - before.map_or(0, |before| before.faults[index]);

@@ -3,15 +3,31 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use hkdf::Hkdf;
 use ladder::id::Digest;
 use plugin_runtime::{
-    Limits, LoadError, ParameterProblem, PluginSource, PluginSpec, PolicyPlugin, RatingPlugin, Role, RulesPlugin, Runtime, builtin_names,
+    Limits, LoadError, ParameterProblem, PluginSource, PluginSpec, PolicyPlugin, RatingPlugin, Role, RulesPlugin, Runtime, RuntimeError,
+    builtin_names,
 };
+use sha2::Sha256;
 
 use crate::config::{ComponentSource, Config, ConfigError, PluginConfig, PolicyFallback, QueueConfig};
 
 /// The built-in policy that takes over from one in quarantine.
 const FALLBACK_POLICY: &str = "skill-window";
+
+/// The sandbox of a host that serves. Compiled components are kept beside the database, authenticated with a key of this community; commands
+/// without its keys use `Runtime::new`.
+///
+/// # Errors
+/// The environment's fault: no thread.
+pub fn runtime(config: &Config, key_encryption_key: &[u8; 32]) -> Result<Runtime, RuntimeError> {
+    let mut key = [0; 32];
+    Hkdf::<Sha256>::new(None, key_encryption_key)
+        .expand(b"RankedServer/2 compile cache key", &mut key)
+        .expect("32 bytes are a valid length for HKDF-SHA256");
+    Runtime::with_cache(config.compiled_folder(), key)
+}
 
 /// The plugins of one queue.
 #[derive(Clone)]
@@ -29,11 +45,20 @@ pub struct QueuePlugins {
 /// # Errors
 /// The operator's fault: a component that cannot be read or is another than pinned, or parameters that it refuses.
 pub fn load(runtime: &Runtime, config: &Config, queue: &QueueConfig) -> Result<QueuePlugins, ConfigError> {
-    Ok(QueuePlugins {
+    let plugins = QueuePlugins {
         rating: Arc::new(load_rating(runtime, config, queue)?),
         rules: Arc::new(load_rules(runtime, config, queue)?),
         policy: Arc::new(load_policy(runtime, config, queue)?),
-    })
+    };
+    plugins.connect();
+    Ok(plugins)
+}
+
+impl QueuePlugins {
+    /// The policy's forecasts come from this queue's rating engine. To be called whenever one of the two is another.
+    pub fn connect(&self) {
+        self.policy.forecast_with(Arc::clone(&self.rating) as _);
+    }
 }
 
 /// Loads the rating engine of one queue.

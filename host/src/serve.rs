@@ -226,7 +226,8 @@ pub async fn start_at(config: Config, keyring: Keyring, clock: Clock) -> Result<
     let store = open_store(Arc::clone(&config), Arc::clone(&metrics)).await?;
     let keyring = Arc::new(settle_keys(&config, keyring, &store, now).await?);
     let listeners = Listeners::bind(&config).await?;
-    let runtime = tokio::task::spawn_blocking(Runtime::new).await??;
+    let (for_runtime, keys) = (Arc::clone(&config), Arc::clone(&keyring));
+    let runtime = tokio::task::spawn_blocking(move || plugins::runtime(&for_runtime, keys.kek().expose())).await??;
     let LoadedQueues { playing, in_service, refused } = load_queues(&config, &runtime, &store, now).await?;
     // Before the directory: a change in between is met again by the watch.
     let generation = store.control_generation().await?;

@@ -104,6 +104,12 @@ impl Config {
         self.folder.join(&self.host.database.path)
     }
 
+    /// The folder of compiled components, beside the database: it can be deleted at any time.
+    #[must_use]
+    pub fn compiled_folder(&self) -> PathBuf {
+        self.database_path().with_file_name("compiled")
+    }
+
     /// The folder with the key files.
     #[must_use]
     pub fn keys_folder(&self) -> PathBuf {
