@@ -48,6 +48,19 @@ pub struct Installed {
     pub waits: bool,
 }
 
+/// The engine of the active generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActiveEngine {
+    /// The generation.
+    pub generation: GenerationId,
+    /// SHA-256 of the component.
+    pub digest: Digest,
+    /// As canonical JSON.
+    pub parameters: String,
+    /// Whether reports of the queue wait to be rated.
+    pub waits: bool,
+}
+
 /// Why an engine was not installed; the one before stays in force.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -229,6 +242,8 @@ impl Store {
         let install = move || {
             let installed = install(&store, queue, engine, progress, now);
             drop(reply.send(installed));
+            // Nobody waits for this. What fails now is done after the next installation.
+            while store.forget_old_generations(queue).wait().unwrap_or(false) {}
         };
         match std::thread::Builder::new().name("store-install".into()).spawn(install) {
             Ok(_runs_by_itself) => pending,
@@ -271,6 +286,19 @@ impl Store {
             )?;
             abandon.execute(params![column::sql(queue.0), column::sql(seq.0), ABANDONED])?;
             Ok(Ok(by))
+        })
+    }
+
+    /// The rating engine that a queue's ratings come from, whether or not this process can run it.
+    pub fn active_engine(&self, queue: QueueId) -> Pending<Option<ActiveEngine>> {
+        self.read(move |connection| {
+            let active = find_active(connection, queue)?;
+            Ok(active.map(|Generation { id, digest, parameters, rated_through }| ActiveEngine {
+                generation: id,
+                digest,
+                parameters,
+                waits: rated_through.is_some(),
+            }))
         })
     }
 

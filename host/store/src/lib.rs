@@ -32,6 +32,7 @@ mod queue_tickets;
 mod rating;
 mod reader;
 mod reports;
+mod retention;
 mod statistics;
 mod verification;
 mod writer;
@@ -51,7 +52,9 @@ pub use certificates::{
 };
 pub use control::ControlGeneration;
 pub use error::StoreError;
-pub use generations::{InstallRefusal, Installed, REPORTS_PER_STEP_MAX, RatedWaiting, ReplayComparison, ReplayProgress, SkipRefusal};
+pub use generations::{
+    ActiveEngine, InstallRefusal, Installed, REPORTS_PER_STEP_MAX, RatedWaiting, ReplayComparison, ReplayProgress, SkipRefusal,
+};
 pub use journal::PAYLOAD_BYTES_MAX;
 pub use key_epochs::{KeyEpochRefusal, KeyEpochState, NewKeyEpoch, Nuked, StoredKeyEpoch};
 pub use leaderboard::{HISTORY_ROWS_MAX, HistoryRow, LEADERBOARD_ROWS_MAX, LeaderboardRow, Profile, QueueStanding};
@@ -69,6 +72,7 @@ pub use queue_tickets::{Dequeued, EnqueueRefusal, Member, NewQueueTicket, PARTY_
 pub use rating::{RatingChange, Unrated};
 pub use reader::{READERS, READS_WAITING_MAX};
 pub use reports::{AcceptOptions, Accepted, RatingState, StoredAck};
+pub use retention::RETIRED_KEPT;
 pub use statistics::{MatchCounts, QueueStatistics, Statistics};
 pub use verification::{JournalHead, Problem, Verification, verify};
 pub use writer::{COMMANDS_PER_COMMIT_MAX, COMMANDS_WAITING_MAX, Commit, CommitObserver};

@@ -172,7 +172,8 @@ fn reports(connection: &Connection) -> Result<Option<Problem>, StoreError> {
 /// Rated twice or not at all would show here.
 fn ratings(connection: &Connection) -> Result<Vec<Problem>, StoreError> {
     let mut statement = connection.prepare(
-        "SELECT generation, count(*) FROM ratings r WHERE contests <>
+        // Rows of abandoned generations go little by little.
+        "SELECT generation, count(*) FROM ratings r JOIN generations USING (generation) WHERE state <> 4 AND contests <>
              (SELECT count(*) FROM rating_changes c WHERE c.generation = r.generation AND c.player = r.player)
          GROUP BY generation",
     )?;

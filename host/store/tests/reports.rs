@@ -240,6 +240,73 @@ fn a_swapped_engine_rates_everything_again_and_back_is_the_same_as_before() {
     assert_eq!(world.board().iter().map(|row| row.2).sum::<u32>(), before.iter().map(|row| row.2).sum::<u32>() + 2);
 }
 
+/// Six engines one after the other: the latest four keep their ratings, and the first is built again as it was.
+#[test]
+fn the_last_three_engines_can_be_gone_back_to_and_older_ones_leave_their_rows() {
+    let mut world = World::new(5);
+    for number in 0..300 {
+        world.import(number, world.players[number as usize % 5], world.players[(number as usize + 1) % 5]);
+    }
+    let (before, first_engine) = (world.board(), Arc::clone(&world.engine));
+    let mut generations = vec![world.install(&first_engine).generation];
+    let engines: Vec<_> = (1..6).map(|step| Steps::new(f64::from(step) * 3.5)).collect();
+    for engine in &engines {
+        generations.push(world.install(engine).generation);
+    }
+    while world.store.forget_old_generations(world.queue).wait().unwrap() {}
+    let connection = rusqlite::Connection::open(world.path()).unwrap();
+    let rows = |table: &str, generation: ladder::id::GenerationId| -> u64 {
+        let sql = format!("SELECT count(*) FROM {table} WHERE generation = ?1");
+        connection.query_row(&sql, [generation.0.cast_signed()], |row| row.get::<_, i64>(0)).unwrap().cast_unsigned()
+    };
+    for (age, generation) in generations.iter().rev().enumerate() {
+        let kept = if age <= 3 { (600, 5) } else { (0, 0) };
+        assert_eq!((rows("rating_changes", *generation), rows("ratings", *generation)), kept, "the engine {age} before the present one");
+    }
+    assert!(store::verify(world.path()).unwrap().is_sound());
+    let back = world.install(&engines[3]);
+    assert_eq!(back.generation, generations[4], "one of the last three is taken up where it was");
+    world.engine = first_engine;
+    let again = world.install(&world.engine);
+    assert!(again.generation > *generations.last().unwrap(), "an older one is built anew");
+    assert_eq!(world.board(), before);
+    world.assert_equals_replay();
+    assert_eq!(world.store.active_engine(world.queue).wait().unwrap().unwrap().generation, again.generation);
+}
+
+/// A slow build is overtaken: the engine that was asked for last is in force, and what was built of the other is not lost.
+#[test]
+fn a_newer_request_supersedes_an_engine_that_is_being_built() {
+    let mut world = World::new(5);
+    for number in 0..2_000 {
+        world.import(number, world.players[number as usize % 5], world.players[(number as usize + 1) % 5]);
+    }
+    let (slow, newer) = (Steps::new(8.0), Steps::new(9.0));
+    let (told, hears) = std::sync::mpsc::channel();
+    let (goes_on, may_go_on) = std::sync::mpsc::channel::<()>();
+    let mut first_step = true;
+    let progress = move |_| {
+        if std::mem::take(&mut first_step) {
+            told.send(()).unwrap();
+            may_go_on.recv().unwrap();
+        }
+    };
+    let overtaken = world.store.install_engine(world.queue, Arc::clone(&slow) as Arc<dyn RatingEngine>, progress, NOW);
+    hears.recv().unwrap();
+    let newer_installs = world.store.install_engine(world.queue, Arc::clone(&newer) as Arc<dyn RatingEngine>, |_| (), NOW);
+    // The store knows of the newer request as soon as its first step is through.
+    assert!(newer_installs.wait().unwrap().unwrap().rebuilt);
+    goes_on.send(()).unwrap();
+    assert_eq!(overtaken.wait().unwrap(), Err(store::InstallRefusal::Superseded));
+    let (a, b) = (world.players[0], world.players[1]);
+    assert!(!waits(&world.import(5_000, a, b)), "the newer engine rates");
+    world.engine = newer;
+    world.assert_equals_replay();
+    world.engine = slow;
+    assert!(world.install(&world.engine).rebuilt);
+    world.assert_equals_replay();
+}
+
 #[test]
 fn an_engine_that_cannot_rate_the_journal_is_not_installed() {
     let world = World::new(2);
