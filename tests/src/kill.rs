@@ -30,10 +30,22 @@ pub fn player_names() -> Vec<String> {
 /// # Errors
 /// The component does not load.
 pub fn engine() -> anyhow::Result<RatingPlugin> {
+    engine_with("")
+}
+
+/// The same component with other parameters: another engine as far as ratings are concerned.
+///
+/// # Errors
+/// The component does not load.
+pub fn other_engine() -> anyhow::Result<RatingPlugin> {
+    engine_with(r#"{"mu": 1500.0, "sigma": 350.0, "beta": 200.0, "tau": 3.5}"#)
+}
+
+fn engine_with(parameters: &str) -> anyhow::Result<RatingPlugin> {
     let shape = QueueShape { queue: QUEUE.into(), teams: 2, team_sizes: vec![1], ..QueueShape::default() };
     let source = PluginSource::builtin("gaussian").ok_or_else(|| anyhow::anyhow!("gaussian is embedded"))?;
     let limits = Limits { deadline_ms_max: 10_000, ..Limits::of(Role::Rating) };
-    let spec = PluginSpec { limits, ..PluginSpec::new("duel.rating", Role::Rating, source) };
+    let spec = PluginSpec { limits, parameters: parameters.to_owned(), ..PluginSpec::new("duel.rating", Role::Rating, source) };
     Ok(Runtime::new()?.load_rating(spec, &shape)?)
 }
 

@@ -15,6 +15,7 @@ use store::{Options, Store};
 use tests::kill::{self, Stream};
 
 const KILLS: u64 = 200;
+const KILLS_WHILE_SWAPPING: u64 = 24;
 /// Kills between two looks at everything.
 const KILLS_PER_AUDIT: u64 = 50;
 /// How many imports the next life sends again, as an outbox does: more than the victim has in flight.
@@ -33,7 +34,7 @@ fn nothing_acknowledged_is_lost_and_nothing_is_rated_twice() {
     let mut next_import = 0;
     let mut mid_work = 0;
     for killed in 1..=KILLS {
-        let acks = one_life(&database, next_import, &mut dice);
+        let acks = one_life(&database, next_import, &[], &mut dice);
         mid_work += u64::from(!acks.is_empty());
         let store = Store::open(&database, Options::default()).unwrap();
         for (stream, number, seq) in acks {
@@ -54,6 +55,36 @@ fn nothing_acknowledged_is_lost_and_nothing_is_rated_twice() {
     assert!(acknowledged.len() as u64 > KILLS, "only {} reports were acknowledged", acknowledged.len());
 }
 
+/// Kills a process that exchanges its rating engine all the time, beside the same load. After every kill one of the two engines is in force
+/// and its ratings are what it alone makes of the journal; what was built of the other one is continued and ends as sound.
+#[test]
+fn a_kill_during_a_swap_leaves_one_engine_in_force_and_no_mixture() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("ranked.db");
+    let engines: [Arc<dyn RatingEngine>; 2] = [Arc::new(kill::engine().unwrap()), Arc::new(kill::other_engine().unwrap())];
+    let mut dice = Dice(0x5aab);
+    let mut in_force = [0_u64; 2];
+    for killed in 1..=KILLS_WHILE_SWAPPING {
+        // Every import comes with a new number: what was not acknowledged is not looked for here.
+        one_life(&database, killed * 1_000_000, &["swapping"], &mut dice);
+        let store = Store::open(&database, Options::default()).unwrap();
+        let queue = store.ensure_queue(kill::QUEUE).wait().unwrap();
+        let Some(active) = store.active_engine(queue).wait().unwrap() else { continue };
+        let index = engines.iter().position(|engine| engine.parameters() == active.parameters).unwrap();
+        in_force[index] += 1;
+        let comparison = store.compare_with_replay(queue, Arc::clone(&engines[index])).wait().unwrap().unwrap();
+        assert!(comparison.is_equal(), "life {killed}: {comparison:?}");
+    }
+    assert!(in_force.iter().all(|lives| *lives > 0), "the kills met only one of the engines: {in_force:?}");
+    let store = Store::open(&database, Options::default()).unwrap();
+    let queue = store.ensure_queue(kill::QUEUE).wait().unwrap();
+    for engine in &engines {
+        store.install_engine(queue, Arc::clone(engine), |_| (), ladder::time::UnixMillis(1)).wait().unwrap().unwrap();
+        while store.rate_waiting(queue, 256).wait().unwrap().unwrap().waits {}
+        audit(&store, engine, &BTreeMap::new());
+    }
+}
+
 fn audit(store: &Store, engine: &Arc<dyn RatingEngine>, acknowledged: &BTreeMap<ladder::id::ReportId, u64>) {
     let verification = store::verify(store.path()).unwrap();
     assert!(verification.is_sound(), "{:?}", verification.problems);
@@ -68,10 +99,11 @@ fn audit(store: &Store, engine: &Arc<dyn RatingEngine>, acknowledged: &BTreeMap<
 type Ack = (Stream, u64, u64);
 
 /// Starts the victim, kills it at a random point and returns what it acknowledged.
-fn one_life(database: &Path, first_import: u64, dice: &mut Dice) -> Vec<Ack> {
+fn one_life(database: &Path, first_import: u64, more: &[&str], dice: &mut Dice) -> Vec<Ack> {
     let mut victim = Command::new(env!("CARGO_BIN_EXE_store_victim"))
         .arg(database)
         .arg(first_import.to_string())
+        .args(more)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

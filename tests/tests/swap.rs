@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use host::config::{Config, HostConfig, parse_queues};
+use host::metrics::{PluginLabels, PluginRole};
 use ladder::id::{Digest, MatchId};
 use ladder::matches::MatchState;
 use ladder::rating::RatingEngine;
-use plugin_runtime::{PluginSource, Runtime};
+use plugin_runtime::{Limits, LoadError, PluginSource, PluginSpec, RatingPlugin, Role, Runtime};
+use protocol::message::v1;
 use store::{RatingState, ReplayComparison};
 use tests::bots::Bots;
-use tests::world::{DUEL, Plan, World, eventually};
+use tests::world::{DUEL, Duel, GameServer, OWNERS, Plan, World, eventually, queue, report};
 
 const SWAPS: usize = 100;
 const PLAYERS: u32 = 24;
@@ -94,6 +96,86 @@ async fn check_every_generation(world: &World, versions: &Versions, reports: u64
         assert!(comparison.is_equal(), "version {version}: {comparison:?}");
         assert_eq!(comparison.reports, reports, "version {version}");
     }
+}
+
+/// An engine whose budget is too small faults on every report. Its queue goes on, the reports are held, the engine ends in quarantine; once a
+/// fixed one is swapped in they are rated in journal order, and everybody hears of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn held_reports_are_rated_once_a_fixed_engine_is_swapped_in() {
+    let too_small = queue(DUEL, &format!("fuel_max = {}\nfaults_max = 2", fuel_to_load()));
+    let world = World::start_with(Plan { plugins: too_small, ..Plan::default() }).await;
+    let mut server = world.game_server(OWNERS[0]).await;
+    let mut duel = world.duel(&mut server).await;
+    for number in 1..=3 {
+        server.client.report(report(&duel.allow, number)).await.unwrap();
+        server.report_ack().await;
+        for player in &mut duel.players {
+            assert_eq!(player.ended().await.ending(), v1::MatchEnding::RatingWaits, "match {number}");
+        }
+        if number < 3 {
+            next_match(&mut duel, &mut server).await;
+        }
+    }
+    let waiting = || async { world.host().store().statistics().await.unwrap().queues[0].reports_waiting };
+    assert_eq!(waiting().await, 3);
+    let rating = PluginLabels { queue: DUEL.to_owned(), role: PluginRole::Rating };
+    let quarantined = || world.host().metrics().plugin_quarantined.get_or_create(&rating).get();
+    eventually("the quarantine", async || quarantined() == 1).await;
+
+    world.write_plugins(&queue(DUEL, "deadline_ms_max = 10000"));
+    assert_eq!(world.host().reload().await.settled().await, Vec::<String>::new());
+    eventually("the ratings", async || waiting().await == 0).await;
+    for player in &mut duel.players {
+        for number in 1..=3 {
+            assert_eq!(player.ended().await.ending(), v1::MatchEnding::Rated, "match {number}");
+        }
+    }
+    eventually("the end of the quarantine", async || quarantined() == 0).await;
+    let page = world.match_page(duel.match_id).await;
+    assert_eq!(page["report"]["rating"], "rated", "{page}");
+    assert_eq!(page["report"]["rated_by"], page["report"]["shown"], "{page}");
+    assert!(page["report"]["rules_digest"].is_string() && page["policy_digest"].is_string(), "{page}");
+    let store = world.host().store();
+    let queue = store.ensure_queue(DUEL).await.unwrap();
+    let engine = Arc::new(load_gaussian(&Runtime::new().unwrap(), Limits::of(Role::Rating).fuel_max).unwrap());
+    let comparison = store.compare_with_replay(queue, engine).await.unwrap().unwrap();
+    assert!(comparison.is_equal() && comparison.reports == 3, "{comparison:?}");
+    world.stop().await;
+}
+
+/// The same two players once more.
+async fn next_match(duel: &mut Duel, server: &mut GameServer) {
+    for player in &mut duel.players {
+        player.enqueue(DUEL).await;
+    }
+    duel.allow = server.admit().await;
+    duel.match_id = MatchId(duel.allow.match_id);
+    for player in &mut duel.players {
+        player.assignment().await;
+    }
+    server.client.match_started(duel.match_id).await.unwrap();
+}
+
+/// Fuel with which the engine of [`DUEL`] just loads: rating a contest takes more than saying where strangers start.
+fn fuel_to_load() -> u64 {
+    let runtime = Runtime::new().unwrap();
+    let (mut too_little, mut enough) = (1_000, Limits::of(Role::Rating).fuel_max);
+    while enough - too_little > 1 {
+        let middle = too_little + (enough - too_little) / 2;
+        match load_gaussian(&runtime, middle) {
+            Ok(_) => enough = middle,
+            Err(_) => too_little = middle,
+        }
+    }
+    enough
+}
+
+fn load_gaussian(runtime: &Runtime, fuel_max: u64) -> Result<RatingPlugin, LoadError> {
+    let queues = parse_queues("plugins.toml", &queue(DUEL, ""), &plugin_runtime::builtin_names()).unwrap();
+    let source = PluginSource::builtin("gaussian").unwrap();
+    let limits = Limits { fuel_max, deadline_ms_max: 10_000, ..Limits::of(Role::Rating) };
+    let spec = PluginSpec { limits, ..PluginSpec::new("duel.rating", Role::Rating, source) };
+    runtime.load_rating(spec, &queues[0].shape)
 }
 
 /// Bots share one address, so they share its limits.

@@ -1,8 +1,9 @@
 //! Accepts reports until it is killed; `tests/kill.rs` kills it.
 //!
-//! Usage: `store_victim DATABASE FIRST_IMPORT`. Two streams run at once: imported reports, numbered from `FIRST_IMPORT`, many in flight, and
+//! Usage: `store_victim DATABASE FIRST_IMPORT [swapping]`. Two streams run at once: imported reports, numbered from `FIRST_IMPORT`, many in flight, and
 //! whole matches from the queue to the report. Each acknowledgement is printed as `import NUMBER SEQ` or `match ID SEQ`, after it was given
 //! and never before. What an earlier life left behind is taken up again first, as the host does at its start.
+//! With `swapping`, the rating engine is exchanged by another one and back, again and again, beside that.
 
 use std::collections::VecDeque;
 use std::io::Write as _;
@@ -29,12 +30,18 @@ fn main() -> anyhow::Result<()> {
     let store = Store::open(&database, Options { busy_timeout: Duration::from_secs(30), ..Options::default() })?;
     let queue = store.ensure_queue(kill::QUEUE).wait()?;
     let players = store.ensure_players(kill::player_names(), now()).wait()?;
-    let engine: Arc<dyn RatingEngine> = Arc::new(kill::engine()?);
-    store.install_engine(queue, engine, |_| (), now()).wait()?.context("install")?;
+    let engines: [Arc<dyn RatingEngine>; 2] = [Arc::new(kill::engine()?), Arc::new(kill::other_engine()?)];
+    // Whichever was in force when the last life ended goes on.
+    let active = store.active_engine(queue).wait()?;
+    let first_engine = usize::from(active.is_some_and(|active| active.parameters == engines[1].parameters()));
+    store.install_engine(queue, Arc::clone(&engines[first_engine]), |_| (), now()).wait()?.context("install")?;
     let (importing, playing) = players.split_at(players.len() / 2);
     let victim = Victim { store, queue };
     victim.rate_waiting()?;
     std::thread::scope(|scope| {
+        if arguments.next().is_some_and(|word| word == "swapping") {
+            scope.spawn(|| victim.swap(&engines, first_engine));
+        }
         let matches = scope.spawn(|| victim.play(playing));
         victim.import(first.parse()?, importing)?;
         match matches.join() {
@@ -61,6 +68,14 @@ impl Victim {
             {
                 self.acknowledge("import", number, pending.wait()?.context("import")?)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Exchanges the engine again and again until the end of time.
+    fn swap(&self, engines: &[Arc<dyn RatingEngine>; 2], in_force: usize) -> anyhow::Result<()> {
+        for turn in in_force + 1.. {
+            self.store.install_engine(self.queue, Arc::clone(&engines[turn % 2]), |_| (), now()).wait()?.context("swap")?;
         }
         Ok(())
     }
