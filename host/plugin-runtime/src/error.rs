@@ -33,6 +33,16 @@ pub enum LoadError {
         /// [`COMPONENT_BYTES_MAX`].
         bytes_max: usize,
     },
+    /// There is more code than the host compiles, in one function or in all of them: compilation is not bounded by fuel. The author's fault.
+    #[error("has {bytes} bytes of code in {place}; the host compiles at most {bytes_max}: build it for size, or in smaller functions")]
+    TooMuchCode {
+        /// `one function` or `its functions`.
+        place: &'static str,
+        /// How much there is.
+        bytes: usize,
+        /// [`FUNCTION_BYTES_MAX`](crate::FUNCTION_BYTES_MAX) or [`CODE_BYTES_MAX`](crate::CODE_BYTES_MAX).
+        bytes_max: usize,
+    },
     /// The file is a core module, one build step before a component. The author's fault.
     #[error(
         "is a core WebAssembly module, not a component; wrap it: `wasm-tools component new module.wasm -o component.wasm`, or build it with \

@@ -34,6 +34,7 @@ mod bindings;
 mod builtin;
 mod bulk;
 mod cache;
+mod code;
 mod counters;
 mod engines;
 mod error;
@@ -52,6 +53,7 @@ mod wasi;
 
 pub use builtin::{builtin, builtin_names, builtin_role};
 pub use cache::CacheCounters;
+pub use code::{CODE_BYTES_MAX, FUNCTION_BYTES_MAX};
 pub use counters::{FAULT_CODES, FUEL_SHARE_BUCKET_ENDS, PluginCounters, WALL_BUCKET_ENDS_US};
 pub use error::{COMPONENT_BYTES_MAX, CONTRACT_VERSION, LoadError, ParameterProblem, RuntimeError};
 pub use forecast::FORECAST_LINE_UPS_MAX;

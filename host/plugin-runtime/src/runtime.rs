@@ -18,6 +18,7 @@ use crate::audit::{Grants, Surface};
 use crate::bindings::base::BaseIndices;
 use crate::bindings::base::exports::ranked::plugin::lifecycle;
 use crate::cache::{CacheCounters, CompileCache};
+use crate::code::check_code;
 use crate::engines::{EngineKind, Engines, RUNNING_MAX, WARM_MAX};
 use crate::error::{COMPONENT_BYTES_MAX, LoadError, ParameterProblem, RuntimeError};
 use crate::forecast::offer_forecast;
@@ -191,7 +192,10 @@ impl Runtime {
             return Ok(component.clone());
         }
         let engine = self.shared.engines.of(kind)?;
-        let compile = || Component::from_binary(&engine, bytes).map_err(|source| LoadError::Compile { source });
+        let compile = || {
+            check_code(bytes)?;
+            Component::from_binary(&engine, bytes).map_err(|source| LoadError::Compile { source })
+        };
         let component = match &self.shared.cache {
             Some(cache) => cache.find_or_compile(&engine, source.digest(), compile)?,
             None => compile()?,

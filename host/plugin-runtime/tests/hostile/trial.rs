@@ -1,5 +1,7 @@
 //! One hostile component on trial: loaded for the role that it is tried as, and called as the host would.
 
+use std::borrow::Cow;
+
 use hostile::HostileComponent;
 use ladder::fault::PluginFault;
 use ladder::pool::{MUST_NOT_MEET, MatchmakingPolicy, Pool, Proposals};
@@ -87,11 +89,11 @@ pub enum Answer {
 }
 
 impl Trial {
-    pub fn load(runtime: &Runtime, component: &HostileComponent, bytes: Vec<u8>) -> Result<Self, LoadError> {
+    pub fn load(runtime: &Runtime, component: &HostileComponent, bytes: impl Into<Cow<'static, [u8]>>) -> Result<Self, LoadError> {
         Self::load_as(runtime, component.name, component.role, bytes)
     }
 
-    fn load_as(runtime: &Runtime, name: &str, role: &str, bytes: Vec<u8>) -> Result<Self, LoadError> {
+    fn load_as(runtime: &Runtime, name: &str, role: &str, bytes: impl Into<Cow<'static, [u8]>>) -> Result<Self, LoadError> {
         let role = Role::ALL.into_iter().find(|known| known.name() == role).unwrap();
         let spec = PluginSpec::new(name, role, PluginSource::new(bytes));
         Ok(match role {
