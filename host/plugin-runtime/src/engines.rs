@@ -41,32 +41,31 @@ impl EngineKind {
     }
 }
 
-/// The engines of a process, made when the first plugin needs them.
+/// The engines of a process, made when the first plugin needs them, gone with the last.
 pub(crate) struct Engines {
-    made: Mutex<BTreeMap<EngineKind, Engine>>,
-    watched: Arc<Mutex<Vec<EngineWeak>>>,
+    made: Arc<Mutex<BTreeMap<EngineKind, EngineWeak>>>,
 }
 
 impl Engines {
     /// Starts the thread that watches deadlines.
     pub(crate) fn new() -> Result<Self, RuntimeError> {
-        let watched = Arc::default();
-        watch_deadlines(Arc::clone(&watched))?;
-        Ok(Self { made: Mutex::default(), watched })
+        let made = Arc::default();
+        watch_deadlines(Arc::clone(&made))?;
+        Ok(Self { made })
     }
 
     /// The engine of this kind; the first call reserves its address space.
     pub(crate) fn of(&self, kind: EngineKind) -> Result<Engine, LoadError> {
         let mut made = locked(&self.made);
-        if let Some(engine) = made.get(&kind) {
-            return Ok(engine.clone());
+        if let Some(engine) = made.get(&kind).and_then(EngineWeak::upgrade) {
+            return Ok(engine);
         }
+        made.retain(|_, engine| engine.upgrade().is_some());
         if made.len() >= ENGINES_MAX {
             return Err(LoadError::TooManyStackSizes { stack_bytes_max: kind.stack_bytes });
         }
         let engine = engine(kind).map_err(|source| LoadError::Sandbox { source })?;
-        locked(&self.watched).push(engine.weak());
-        made.insert(kind, engine.clone());
+        made.insert(kind, engine.weak());
         Ok(engine)
     }
 }
@@ -108,13 +107,13 @@ fn engine(kind: EngineKind) -> wasmtime::Result<Engine> {
 }
 
 /// Moves the deadlines of all stores on. Ends by itself when the sandbox and the last plugin are gone.
-fn watch_deadlines(watched: Arc<Mutex<Vec<EngineWeak>>>) -> std::io::Result<()> {
+fn watch_deadlines(made: Arc<Mutex<BTreeMap<EngineKind, EngineWeak>>>) -> std::io::Result<()> {
     std::thread::Builder::new().name("plugin-deadline".to_owned()).spawn(move || {
         loop {
             std::thread::sleep(Duration::from_millis(EPOCH_TICK_MS));
-            let mut engines = locked(&watched);
-            engines.retain(|engine| engine.upgrade().inspect(Engine::increment_epoch).is_some());
-            if engines.is_empty() && Arc::strong_count(&watched) == 1 {
+            let mut engines = locked(&made);
+            engines.retain(|_, engine| engine.upgrade().inspect(Engine::increment_epoch).is_some());
+            if engines.is_empty() && Arc::strong_count(&made) == 1 {
                 return;
             }
         }

@@ -58,8 +58,9 @@ pub enum LoadError {
     },
     /// The operator wrote one stack size too many: each takes an engine of its own.
     #[error(
-        "wants a stack of {stack_bytes_max} bytes, and this host runs at most {} different stack sizes: write the same `stack_bytes_max` for \
-         more plugins", crate::engines::ENGINES_MAX / 2
+        "wants a stack of {stack_bytes_max} bytes, and this host runs at most {} different stack sizes at once: write the same \
+         `stack_bytes_max` for more plugins",
+        crate::engines::ENGINES_MAX
     )]
     TooManyStackSizes {
         /// The size that was refused.

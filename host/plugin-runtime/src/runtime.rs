@@ -191,7 +191,14 @@ impl Runtime {
         if let Some(component) = compiled().get(&key) {
             return Ok(component.clone());
         }
-        let engine = self.shared.engines.of(kind)?;
+        let engine = match self.shared.engines.of(kind) {
+            // What is kept for later keeps its engine too.
+            Err(LoadError::TooManyStackSizes { .. }) => {
+                compiled().clear();
+                self.shared.engines.of(kind)?
+            }
+            engine => engine?,
+        };
         let compile = || {
             check_code(bytes)?;
             Component::from_binary(&engine, bytes).map_err(|source| LoadError::Compile { source })
