@@ -131,6 +131,21 @@ impl InService {
         self.standing.lock().expect("nobody panics while holding what stands")
     }
 
+    /// An operator who reloads wants the plugins that stay to be called again. Those in `changed` are exchanged.
+    fn end_quarantine(&self, changed: &[Role]) {
+        let plugins = self.watched.plugins();
+        for role in Role::ALL.into_iter().filter(|role| !changed.contains(role)) {
+            let ended = match role {
+                Role::Rating => plugins.rating.counters().quarantined.then(|| plugins.rating.reset_quarantine()),
+                Role::Rules => plugins.rules.counters().quarantined.then(|| plugins.rules.reset_quarantine()),
+                Role::Policy => plugins.policy.counters().quarantined.then(|| plugins.policy.reset_quarantine()),
+            };
+            if ended.is_some() {
+                tracing::info!(queue = self.watched.queue(), %role, "a plugin in quarantine is called again");
+            }
+        }
+    }
+
     /// The state of a role as the operator is to see it.
     fn state(&self, role: Role, wanted: Wanted) -> PluginState {
         let (digest, Description { name, version, .. }) = in_force(&self.watched.plugins(), role);
@@ -250,6 +265,7 @@ impl Reloader {
             Role::ALL.into_iter().filter(|&role| standing.differs(wanted, role)).collect()
         };
         self.withdraw_refusals(queue, &changed).await;
+        queue.end_quarantine(&changed);
         let loaded = {
             let (runtime, config, wanted, changed) = (self.parts.runtime.clone(), Arc::clone(config), wanted.clone(), changed.clone());
             tokio::task::spawn_blocking(move || load(&runtime, &config, &wanted, &changed)).await
