@@ -168,3 +168,171 @@ fn a_backtest_shows_the_built_in_engine_beside_and_names_lines_that_it_leaves_ou
     let answer = json_in(folder.path(), &["plugin", "backtest", "builtin:bounds", "--data", "history.ndjson"], 2);
     assert!(answer["error"]["problem"].as_str().unwrap().contains("for the role `rules`"), "{answer}");
 }
+
+/// A folder with a component, a manifest for duels, and cases.
+fn author(role: &str, builtin: &str, cases: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("plugin.wasm"), plugin_runtime::builtin(builtin).unwrap()).unwrap();
+    let manifest = format!(
+        "[plugin]\nname = \"mine\"\nrole = \"{role}\"\ncomponent = \"plugin.wasm\"\n\
+         [queue]\nteam_sizes = [1, 1]\nregions = [\"eu\", \"us\"]\nstats = [\"kills\"]\ntotals = [\"rounds\"]\n"
+    );
+    std::fs::write(folder.path().join("plugin.toml"), manifest).unwrap();
+    std::fs::create_dir(folder.path().join("cases")).unwrap();
+    std::fs::write(folder.path().join("cases/first.toml"), cases).unwrap();
+    folder
+}
+
+/// Every kind of expectation, met once and missed once.
+#[test]
+fn cases_name_every_field_that_differs() {
+    let rating = r#"
+        [[rating]]
+        name = "met"
+        start.a = { mean = 30.0, uncertainty = 2.0, contests = 5, idle_s = 60 }
+        play = ["a beat b 16-9", { result = "b > a", trust = 0.5, at_s = 1_700_000_000, presence = { a = 0.5 }, stats = { a = { kills = 3 } } }]
+        expect.b = { mean = 25.0, uncertainty = 7.0 }
+        predict = { "a vs b" = 0.6 }
+        tolerance = 5.0
+        [[rating]]
+        name = "missed"
+        play = ["a beat b"]
+        expect.a = { mean = 25.0, uncertainty = 1.0, visible = 9.0 }
+        predict = { "a vs b" = 0.5 }
+        [[rating]]
+        name = "not declined"
+        play = ["a beat b"]
+        declines = "out-of-range"
+    "#;
+    let rules = r#"
+        [[rules]]
+        name = "met"
+        duration_s = 600
+        places = [0, 1]
+        teams = [[{ kills = 900 }], [{ kills = nan }]]
+        totals = { rounds = 25 }
+        clamps = [{ team = 0, player = 0, stat = "kills", to = 100 }, { team = 1, player = 0, stat = "kills", to = 0 }]
+        findings = ["suspicious:outside-bounds"]
+        bounds = { kills = [0, 100], rounds = [0, 30] }
+        [[rules]]
+        name = "missed"
+        duration_s = 600
+        places = [0, 1]
+        teams = [[{ kills = 900 }], [{ kills = 3 }]]
+        clamps = [{ team = 1, player = 0, stat = "kills", to = 1 }]
+        findings = []
+        bounds = { kills = [0, 50] }
+    "#;
+    let policy = r#"
+        [[policy]]
+        name = "met"
+        tickets = [{ players = [{ mean = 25.0 }], waited_s = 30 }, { players = [{ mean = 26.0 }] }, { players = [{ mean = 90.0 }], regions = ["eu"] }]
+        matches = 1
+        together = [[0, 1]]
+        separate = [[0, 2]]
+        [[policy]]
+        name = "missed"
+        tickets = [{ players = [{ mean = 25.0 }] }, { players = [{ mean = 25.0 }] }]
+        slots = { eu = 0, us = 0 }
+        matches = 1
+        together = [[0, 1]]
+        waiting = { 0 = "skill" }
+    "#;
+    let table = [
+        ("rating", "gaussian", rating, vec!["predict.\"a vs b\"", "a.mean", "a.uncertainty", "a.visible", "declines"]),
+        ("rules", "bounds", rules, vec!["teams[1][0].kills", "teams[0][0].kills", "findings", "bounds.kills[1]"]),
+        ("policy", "skill-window", policy, vec!["matches", "together", "waiting.0"]),
+    ];
+    for (role, builtin, cases, differing) in table {
+        let folder = author(role, builtin, cases);
+        let answer = json_in(folder.path(), &["plugin", "test"], 1);
+        let ends = answer["files"][0]["cases"].as_array().unwrap();
+        assert!(ends[0]["name"] == "met" && ends[0]["passed"] == true, "{role}: {answer:#}");
+        let mismatches = ends.iter().flat_map(|end| end["mismatches"].as_array().unwrap());
+        let fields: Vec<_> = mismatches.map(|mismatch| mismatch["field"].as_str().unwrap()).collect();
+        assert_eq!(fields, differing, "{role}: {answer:#}");
+        assert_eq!(answer["failed"], ends.len() - 1, "{role}");
+    }
+}
+
+#[test]
+fn a_case_that_cannot_be_read_says_where() {
+    let table = [
+        ("play = [\"a wins b\"]", "play[0]: column 3"),
+        ("play = [{ result = \"a beat b\", map = \"moon\" }]", "the queue does not have `moon`"),
+        ("start.a = { uncertainty = 0 }\nplay = []", "start.a: no rating"),
+    ];
+    for (case, problem) in table {
+        let folder = author("rating", "gaussian", &format!("[[rating]]\nname = \"x\"\n{case}\n"));
+        let answer = json_in(folder.path(), &["plugin", "test"], 1);
+        assert!(answer["files"][0]["cases"][0]["problem"].as_str().unwrap().contains(problem), "{case}: {answer:#}");
+    }
+    let folder = author("rating", "gaussian", "[[rating]]\nname = \"x\"\nplay = []\nexpects.a = { mean = 1 }\n");
+    let answer = json_in(folder.path(), &["plugin", "test"], 2);
+    assert!(answer["error"]["problem"].as_str().unwrap().contains("unknown field `expects`"), "{answer:#}");
+}
+
+#[test]
+fn the_reference_vectors_are_met_through_the_sandbox() {
+    let vectors = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/vectors/rating-vectors.json");
+    let arguments = ["plugin", "test", "builtin:gaussian", "--vectors", vectors, "--algo", "trueskill"];
+    let answer = json(&[&arguments[..], &["--parameters", "{\"participation\":true}"]].concat(), 0);
+    assert!(answer["cases"].as_u64() >= Some(42) && answer["files"][0]["passed_over"].as_u64() >= Some(21), "{answer}");
+    let answer = json(&["plugin", "test", "builtin:gaussian", "--vectors", vectors, "--algo", "chess"], 2);
+    assert!(answer["error"]["problem"].as_str().unwrap().contains("no vector of `chess`; it has: elo"), "{answer}");
+    let refused = json(&["plugin", "test", "builtin:gaussian", "--vectors", vectors, "--algo", "weng_lin_pl"], 1);
+    assert!(refused["files"][0]["cases"][0]["problem"].as_str().unwrap().contains("refuses its parameters"), "{refused}");
+}
+
+#[test]
+fn a_bench_shows_each_kind_of_queue_and_the_built_in_beside() {
+    let answer = json(&["plugin", "bench", "builtin:gaussian", "--seconds", "0.05"], 0);
+    let rows = answer["components"][0]["rows"].as_array().unwrap();
+    assert_eq!(rows.iter().map(|row| row["call"].as_str().unwrap()).collect::<Vec<_>>(), ["rate, 1v1", "rate, 5v5", "rate, 8 alone"]);
+    for row in rows {
+        let figures = ["calls_per_s", "p50_us", "p99_us", "fuel_per_call", "bulk_contests_per_s"];
+        assert!(figures.iter().all(|key| row[key].as_f64() > Some(0.0)) && row["p99_us"].as_f64() >= row["p50_us"].as_f64(), "{row}");
+    }
+    assert!(answer["components"].as_array().unwrap().len() == 1 && answer["components"][0]["compile_ms"].as_f64() > Some(0.0), "{answer}");
+    for component in ["builtin:bounds", "builtin:skill-window"] {
+        let answer = json(&["plugin", "bench", component, "--seconds", "0.05", "--team-sizes", "2,2"], 0);
+        assert_eq!(answer["components"][0]["rows"].as_array().unwrap().len(), 1, "{component}: {answer}");
+    }
+}
+
+/// Goal: an author, or an operator before installing, learns of a hostile component from the check. Method: the whole catalog, in one sandbox.
+#[test]
+fn every_hostile_component_that_can_be_told_fails_the_check() {
+    use host::author::check;
+    use host::author::subject::{Subject, SubjectError, Wish};
+    let (folder, runtime) = (tempfile::tempdir().unwrap(), plugin_runtime::Runtime::new().unwrap());
+    let path = folder.path().join("hostile.wasm");
+    let mut passed = Vec::new();
+    for hostile in hostile::components() {
+        std::fs::write(&path, hostile.bytes()).unwrap();
+        let shape = "team_sizes = [1, 1]\nregions = [\"eu\"]\nstats = [\"kills\"]\n".parse().unwrap();
+        let role = plugin_runtime::Role::ALL.into_iter().find(|role| role.name() == hostile.role);
+        let wish = Wish { component: Some(path.display().to_string()), role, shape, ..Wish::default() };
+        let found = match Subject::find(&runtime, wish) {
+            Ok(mut subject) => {
+                // A hundredth of the usual fuel: endless loops end as surely, and the whole catalog in seconds.
+                let queue = &mut subject.queues[0];
+                for limits in [&mut queue.rating.limits, &mut queue.rules.limits, &mut queue.policy.limits] {
+                    limits.fuel_max = limits.fuel_max.min(2_000_000_000) / 100;
+                }
+                check::run(&runtime, &subject, 1).unwrap().iter().any(check::Check::is_failed)
+            }
+            Err(SubjectError::Unfit(_) | SubjectError::Unreadable { .. }) => true,
+            Err(error) => panic!("{}: {error}", hostile.name),
+        };
+        if !found {
+            passed.push(hostile.name);
+        }
+    }
+    let expected: Vec<_> = hostile::components()
+        .filter(|hostile| matches!(hostile.ending, hostile::Ending::Contained | hostile::Ending::FaultSometimes { .. }))
+        .map(|hostile| hostile.name)
+        .collect();
+    let unexpected: Vec<_> = passed.iter().filter(|name| !expected.contains(name)).collect();
+    assert!(unexpected.is_empty(), "passed the check: {unexpected:?}; those that behave or behave for a while: {passed:?}");
+}

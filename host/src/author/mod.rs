@@ -2,6 +2,7 @@
 //! sources and nothing else: no host, no database, no configuration.
 
 pub mod backtest;
+pub mod bench;
 pub mod build;
 pub mod cases;
 mod chance;

@@ -186,6 +186,17 @@ impl Subject {
     }
 }
 
+/// The bytes of a component: a file, or `builtin:NAME`.
+///
+/// # Errors
+/// It is not there. The caller's fault.
+pub fn read_component(shown: &str) -> Result<PluginSource, SubjectError> {
+    match shown.strip_prefix("builtin:") {
+        Some(name) => PluginSource::builtin(name).ok_or_else(|| SubjectError::UnknownBuiltin { name: name.to_owned() }),
+        None => read(Path::new(shown), ""),
+    }
+}
+
 /// The shape as people say it: `1v1`, `5v5`, `8 alone`.
 #[must_use]
 pub fn shape_name(shape: &QueueShape) -> String {
@@ -205,9 +216,8 @@ struct Found {
 
 impl Found {
     fn of(component: Option<&str>) -> Result<Self, SubjectError> {
-        if let Some(name) = component.and_then(|component| component.strip_prefix("builtin:")) {
-            let source = PluginSource::builtin(name).ok_or_else(|| SubjectError::UnknownBuiltin { name: name.to_owned() })?;
-            return Ok(Self { shown: format!("builtin:{name}"), source, manifest: None });
+        if let Some(builtin) = component.filter(|component| component.starts_with("builtin:")) {
+            return Ok(Self { shown: builtin.to_owned(), source: read_component(builtin)?, manifest: None });
         }
         let path = Path::new(component.unwrap_or("."));
         if path.is_dir() || path.file_name().is_some_and(|name| name == MANIFEST_FILE) {

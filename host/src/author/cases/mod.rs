@@ -8,6 +8,7 @@ mod compare;
 mod policy;
 mod rating;
 mod rules;
+mod vectors;
 
 use ladder::fault::PluginFault;
 use ladder::pool::MatchmakingPolicy;
@@ -20,6 +21,7 @@ pub use compare::Mismatch;
 pub use policy::{PolicyCase, QueueTicketCase, TicketPlayer};
 pub use rating::{Expected, Played, PlayedCase, RatingCase, Start};
 pub use rules::{ClampCase, RulesCase};
+pub use vectors::{BadVectors, Vector, Vectors};
 
 /// How far numbers may differ unless a case says otherwise.
 pub const TOLERANCE_DEFAULT: f64 = 1e-6;

@@ -213,7 +213,7 @@ impl QueueTicketCase {
         pool.waited_ms.push((self.waited_s * 1e3).clamp(0.0, f64::from(u32::MAX)) as u32);
         pool.regions.push(mask(self.regions.as_deref(), &shape.regions, place)?);
         pool.reach.push(self.reach.unwrap_or(f64::MAX));
-        pool.latency_max_ms.push(self.latency_max_ms.unwrap_or(LATENCY_UNKNOWN - 1));
+        pool.latency_max_ms.push(self.latency_max_ms.unwrap_or(u16::MAX));
         Ok(())
     }
 

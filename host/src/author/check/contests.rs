@@ -6,6 +6,7 @@ use ladder::queue::QueueShape;
 use ladder::rating::{Contest, Entrant, Rating, RatingEngine, Setting, Stat};
 use ladder::time::UnixSeconds;
 
+use super::Patience;
 use crate::author::chance::Chance;
 
 /// Contests that the population of one queue plays.
@@ -185,18 +186,17 @@ fn stats(contest: &mut Contest, value: f64) {
 /// The smallest contest found, on the way from `sample` by leaving things out, for which `fails` still says what is wrong.
 pub(crate) fn shrink(sample: Sample, problem: String, initial: &Rating, fails: &dyn Fn(&Sample) -> Option<String>) -> (Sample, String) {
     let (mut smallest, mut problem) = (sample, problem);
-    let mut left = SHRINK_MAX;
+    let mut patience = Patience::new(SHRINK_MAX);
     loop {
         let before = smallest.clone();
         for change in simpler(&smallest, initial) {
-            if left == 0 {
-                return (smallest, problem);
-            }
             // Made from a larger one that has meanwhile been replaced: skip what would bring something back.
             if weight(&change, initial) >= weight(&smallest, initial) {
                 continue;
             }
-            left -= 1;
+            if !patience.is_left() {
+                return (smallest, problem);
+            }
             if let Some(found) = fails(&change) {
                 (smallest, problem) = (change, found);
                 break;

@@ -3,13 +3,16 @@
 //! A check is one line: what was tried, how it came out, and if it failed the smallest example that was found, written as a case for
 //! `ranked plugin test`. What is not checked: whether the answers are any good. `ranked plugin backtest` measures that.
 
-mod contests;
+mod bulk;
+pub(super) mod contests;
 mod policy;
-mod pools;
+pub(super) mod pools;
 mod rating;
-mod rules;
+pub(super) mod rules;
 #[cfg(test)]
 mod tests;
+
+use std::time::{Duration, Instant};
 
 use ladder::fault::PluginFault;
 use plugin_runtime::{LoadError, Role, Runtime, RuntimeError};
@@ -22,6 +25,9 @@ use crate::plugins::chain;
 
 /// Share of a budget from which a plugin is told to take care: the worst contest of a real queue is worse than any that was tried here.
 pub const BUDGET_SHARE_WARNING: f64 = 0.7;
+
+/// Longest time that one example is made smaller.
+const SHRINK_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// One line of the answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -252,6 +258,26 @@ fn defaults(schema: &Value) -> Value {
         .filter_map(|(name, property)| Some((name.clone(), property.get("default")?.clone())))
         .collect::<serde_json::Map<_, _>>()
         .into()
+}
+
+/// How long a failing example is made smaller: so many attempts, and not past this moment. A component that fails by its deadline takes
+/// most of a second for each.
+struct Patience {
+    attempts: usize,
+    until: Instant,
+}
+
+impl Patience {
+    fn new(attempts: usize) -> Self {
+        Self { attempts, until: Instant::now() + SHRINK_TIME_MAX }
+    }
+
+    /// Whether one more attempt is due.
+    fn is_left(&mut self) -> bool {
+        let left = self.attempts > 0 && Instant::now() < self.until;
+        self.attempts = self.attempts.saturating_sub(1);
+        left
+    }
 }
 
 /// What the calls of all queues used at most.

@@ -6,7 +6,7 @@ use ladder::queue::QueueShape;
 use plugin_runtime::{LoadError, PolicyPlugin, Runtime};
 
 use super::pools::{NamedPool, pools, select};
-use super::{Check, Failing, Used, fix_of};
+use super::{Check, Failing, Patience, Used, fix_of};
 use crate::author::cases::{CaseFile, PolicyCase};
 use crate::author::chance::Chance;
 use crate::author::subject::{Subject, shape_name};
@@ -69,17 +69,16 @@ fn search<'a>(trials: &'a [Trial<'a>], fails: &dyn Fn(&Trial<'_>, &Pool) -> Opti
 /// Leaves out half of the tickets, then a quarter, down to single ones; and again, until each of them is needed.
 fn shrink(pool: &Pool, problem: String, fails: &dyn Fn(&Pool) -> Option<String>) -> (Pool, String) {
     let (mut smallest, mut problem) = (pool.clone(), problem);
-    let mut left = SHRINK_MAX;
+    let mut patience = Patience::new(SHRINK_MAX);
     loop {
         let tickets = smallest.tickets();
         let mut part = tickets / 2;
         while part > 0 {
             let mut start = 0;
             while start < smallest.tickets() {
-                if left == 0 {
+                if !patience.is_left() {
                     return (smallest, problem);
                 }
-                left -= 1;
                 let kept: Vec<usize> = (0..smallest.tickets()).filter(|ticket| !(start..start + part).contains(ticket)).collect();
                 let changed = select(&smallest, &kept);
                 match fails(&changed) {

@@ -5,6 +5,7 @@ use ladder::queue::QueueShape;
 use ladder::rating::{Contest, Rating, RatingEngine, Update};
 use plugin_runtime::{LoadError, RatingPlugin, Runtime};
 
+use super::bulk::bulk;
 use super::contests::{HARSH, PLAYED, Sample, play, shrink};
 use super::{Check, Failing, Used, fix_of};
 use crate::author::cases::{CaseFile, RatingCase};
@@ -51,7 +52,7 @@ pub(super) fn run(
     if trials.is_empty() {
         return Ok(checks);
     }
-    checks.extend([determinism(&trials), order(&trials, seed), harsh(&trials), winner(&trials), prediction(&trials)]);
+    checks.extend([determinism(&trials), order(&trials, seed), harsh(&trials), winner(&trials), prediction(&trials), bulk(&trials, seed)]);
     let mut used = Used::default();
     pairs.iter().for_each(|(engine, _)| used.add(&engine.counters()));
     checks.push(used.check(queues[0].plugin(subject.role).limits.memory_bytes_max));

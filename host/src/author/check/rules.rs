@@ -5,7 +5,7 @@ use ladder::queue::QueueShape;
 use ladder::rules::{Claim, Finding, Line, ServerRecord, StatRules, Verdict};
 use plugin_runtime::{LoadError, RulesPlugin, Runtime};
 
-use super::{Check, Failing, Used, fix_of};
+use super::{Check, Failing, Patience, Used, fix_of};
 use crate::author::cases::{CaseFile, RulesCase};
 use crate::author::chance::Chance;
 use crate::author::subject::Subject;
@@ -62,8 +62,7 @@ pub(super) fn run(
 
 impl<'a> Trial<'a> {
     pub(super) fn new(shape: &'a QueueShape, rules: &'a dyn StatRules, again: &'a dyn StatRules, seed: u64) -> Self {
-        let mut chance = Chance::new(seed, &shape.queue);
-        let sound: Vec<_> = (0..SOUND).map(|_| draw(shape, rules, &mut chance)).collect();
+        let sound = sound_claims(shape, rules, seed);
         let absurd = absurd(&sound[0]);
         Self { shape, rules, again, sound, absurd }
     }
@@ -71,6 +70,12 @@ impl<'a> Trial<'a> {
     fn claims(&self) -> impl Iterator<Item = &Claim> {
         self.sound.iter().chain(&self.absurd)
     }
+}
+
+/// Claims of honest game servers.
+pub(crate) fn sound_claims(shape: &QueueShape, rules: &dyn StatRules, seed: u64) -> Vec<Claim> {
+    let mut chance = Chance::new(seed, &shape.queue);
+    (0..SOUND).map(|_| draw(shape, rules, &mut chance)).collect()
 }
 
 /// A claim that an honest game server makes: inside what the rules declare.
@@ -128,7 +133,8 @@ fn example(name: &str, shape: &QueueShape, claim: &Claim) -> CaseFile {
 fn shrink(claim: &Claim, problem: String, fails: &dyn Fn(&Claim) -> Option<String>) -> (Claim, String) {
     let (mut smallest, mut problem) = (claim.clone(), problem);
     let mut index = smallest.lines.len();
-    while index > 0 {
+    let mut patience = Patience::new(index);
+    while index > 0 && patience.is_left() {
         index -= 1;
         let mut changed = smallest.clone();
         changed.lines.remove(index);

@@ -4,6 +4,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use ladder::bulk::{BulkRatingEngine, Cohort, Journal, Outcome};
 use ladder::fault::PluginFault;
 use ladder::id::Digest;
 use ladder::pool::{MatchmakingPolicy, NEW_MATCH, Pool, Proposals};
@@ -14,7 +15,7 @@ use ladder::rules::{Claim, Clamp, DeclaredBound, Finding, StatRules, Verdict};
 use ladder::stats::Bound;
 
 use super::contests::play;
-use super::{Check, CheckVerdict, policy, rating, rules};
+use super::{Check, CheckVerdict, bulk, policy, rating, rules};
 use crate::author::cases::{CaseFile, Player};
 use crate::author::chance::Chance;
 
@@ -41,6 +42,7 @@ enum Flaw {
     Winner,
     Lopsided,
     KillsDecide,
+    ForgetsBetweenCalls,
 }
 
 /// An Elo engine of teams, perhaps flawed.
@@ -117,6 +119,42 @@ impl RatingEngine for Elo {
         }
         Ok(vec![self.expected(line_up)])
     }
+
+    fn bulk(&self) -> Option<&dyn BulkRatingEngine> {
+        Some(self)
+    }
+}
+
+/// Rates one by one, except that the flawed one takes the first contest of every call twice.
+impl BulkRatingEngine for Elo {
+    fn rate_many(&self, memory: &[u8], mut cohort: Cohort, journal: &Journal, _traced: bool) -> Result<Outcome, PluginFault> {
+        let mut outcome = Outcome { memory: memory.to_vec(), ..Outcome::default() };
+        for number in 0..journal.len() {
+            let contest = journal.contest(number, &cohort);
+            outcome.predicted.extend(self.predict(&[], &contest.entrants, &contest.setting)?);
+            let mut ratings = self.rate(&[], &contest)?.ratings;
+            if number == 0 && self.flaw == Flaw::ForgetsBetweenCalls {
+                ratings[0].mean += 1e-12 * ratings[0].mean;
+            }
+            for (&player, rating) in journal.players(number).iter().zip(&ratings) {
+                let contests = cohort.played(player).0 + 1;
+                cohort.set(player, (rating.mean, rating.uncertainty), contests, contest.setting.at_s, &[]);
+                outcome.trace.mean.push(rating.mean);
+                outcome.trace.uncertainty.push(rating.uncertainty);
+                outcome.trace.visible.push(rating.mean);
+            }
+        }
+        outcome.cohort = cohort;
+        Ok(outcome)
+    }
+
+    fn predict_many(&self, _memory: &[u8], _cohort: &Cohort, _line_ups: &Journal) -> Result<Vec<f64>, PluginFault> {
+        Ok(Vec::new())
+    }
+
+    fn visible_many(&self, cohort: &Cohort) -> Result<Vec<f64>, PluginFault> {
+        Ok(cohort.means().to_vec())
+    }
 }
 
 /// All checks of a rating engine.
@@ -131,6 +169,7 @@ fn rating_checks(flaw: Flaw) -> (QueueShape, Vec<Check>) {
         rating::harsh(&trials),
         rating::winner(&trials),
         rating::prediction(&trials),
+        bulk::bulk(&trials, 1),
     ];
     (shape, checks)
 }
@@ -147,6 +186,7 @@ fn each_flaw_of_a_rating_engine_is_found_by_its_check() {
         (Flaw::FarApart, vec!["finite"]),
         (Flaw::Winner, vec!["winner"]),
         (Flaw::Lopsided, vec!["prediction"]),
+        (Flaw::ForgetsBetweenCalls, vec!["bulk"]),
     ];
     for (flaw, expected) in table {
         assert_eq!(failed(&rating_checks(flaw).1), expected, "{flaw:?}");

@@ -2,6 +2,7 @@
 
 mod activate;
 mod backtest;
+mod bench;
 mod build;
 mod check;
 mod following;
@@ -11,6 +12,7 @@ mod repl;
 mod sign;
 mod status;
 mod subject;
+mod test;
 
 use std::path::Path;
 
@@ -70,6 +72,12 @@ pub(super) enum Command {
     /// Sign a component, so that hosts that trust its publisher take it.
     #[command(after_help = "Example: ranked plugin sign elo.wasm --key acme.key")]
     Sign(sign::SignArguments),
+    /// Run an author's cases (cases/*.toml), and reference vectors; show each field that differs. Exit code 1 if one does.
+    #[command(after_help = "Example: ranked plugin test my-engine.component.wasm --cases cases")]
+    Test(test::Arguments),
+    /// Measure what a call costs, in time and fuel, beside the built-in component of the same role.
+    #[command(after_help = "Example: ranked plugin bench my-engine.component.wasm --team-sizes 5,5")]
+    Bench(bench::Arguments),
     /// Predict a history contest by contest, before rating each; show log loss, accuracy and Brier score beside the built-in engine's.
     #[command(after_help = "Example: ranked plugin backtest my-engine.component.wasm --data halo2_h2h.ndjson.gz --score-after 0.5")]
     Backtest(backtest::Arguments),
@@ -94,6 +102,8 @@ pub(super) fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failu
         Command::Status => status::status(context),
         Command::Publisher(arguments) => sign::publisher(context, &arguments),
         Command::Sign(arguments) => sign::sign(context, &arguments),
+        Command::Test(arguments) => test::run(context, &runtime, &arguments),
+        Command::Bench(arguments) => bench::run(context, &runtime, &arguments),
         Command::Backtest(arguments) => backtest::run(context, &runtime, &arguments),
         Command::Repl(arguments) => repl::run(context, &runtime, &arguments),
     }

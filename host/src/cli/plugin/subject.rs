@@ -55,6 +55,11 @@ impl SubjectArguments {
 }
 
 impl SubjectArguments {
+    /// Parameters as given, if they are.
+    pub(super) fn parameters(&self) -> Option<&str> {
+        self.parameters.as_deref()
+    }
+
     /// Takes shape, budget and parameters from this queue, if one is named.
     pub(super) fn take_queue(&mut self, queue: Option<&str>) {
         self.queue = queue.map(str::to_owned).or(self.queue.take());
