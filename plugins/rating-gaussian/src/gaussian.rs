@@ -37,8 +37,8 @@ impl Game {
     }
 
     /// Variance of a belief after the drift since the last contest.
-    pub fn drifted(&self, belief: Belief) -> f64 {
-        belief.uncertainty * belief.uncertainty + self.tau_squared
+    pub fn drifted(&self, uncertainty: f64) -> f64 {
+        uncertainty * uncertainty + self.tau_squared
     }
 }
 
@@ -63,6 +63,28 @@ pub struct Team {
 }
 
 impl Team {
+    /// A team of players who are there from beginning to end, each with the drift since the last contest if `drifted`.
+    ///
+    /// Sums run over every other player side by side: two lanes of a vector unit.
+    pub fn of(game: &Game, mean: &[f64], uncertainty: &[f64], drifted: bool) -> Self {
+        let (mut means, mut variances) = ([0.0; 2], [0.0; 2]);
+        let (mean_pairs, mean_rest) = mean.as_chunks::<2>();
+        let (uncertainty_pairs, uncertainty_rest) = uncertainty.as_chunks::<2>();
+        for (mean, uncertainty) in mean_pairs.iter().zip(uncertainty_pairs) {
+            means[0] += mean[0];
+            means[1] += mean[1];
+            variances[0] += uncertainty[0] * uncertainty[0];
+            variances[1] += uncertainty[1] * uncertainty[1];
+        }
+        for (mean, uncertainty) in mean_rest.iter().zip(uncertainty_rest) {
+            means[0] += mean;
+            variances[0] += uncertainty * uncertainty;
+        }
+        let players = mean.len() as f64;
+        let own = if drifted { game.beta_squared + game.tau_squared } else { game.beta_squared };
+        Team { players, mean: means[0] + means[1], variance: variances[0] + variances[1] + players * own }
+    }
+
     /// Adds a player who was present for share `weight` (0 to 1) and whose belief has `variance`.
     pub fn add(&mut self, game: &Game, mean: f64, variance: f64, weight: f64) {
         self.players += 1.0;
@@ -86,8 +108,24 @@ impl Evidence {
         let reach = weight * variance;
         // What is left is above 0: a team's variance exceeds each member's weighted share of it by beta at least.
         let left = variance - reach * reach * self.sharpening;
-        Belief { mean: mean + reach * self.pull, uncertainty: left.max(f64::MIN_POSITIVE).sqrt() }
+        Belief { mean: mean + reach * self.pull, uncertainty: above_zero(left).sqrt() }
     }
+}
+
+impl Evidence {
+    /// The skills of the members of one team, all of whom were there from beginning to end.
+    pub fn apply_to_all(&self, game: &Game, mean: &mut [f64], uncertainty: &mut [f64]) {
+        for (mean, uncertainty) in mean.iter_mut().zip(uncertainty) {
+            let variance = game.drifted(*uncertainty);
+            *mean += variance * self.pull;
+            *uncertainty = above_zero(variance * (1.0 - variance * self.sharpening)).sqrt();
+        }
+    }
+}
+
+/// `f64::max` with a comparison instead of the rules for NaN: a component would call a function for those.
+fn above_zero(value: f64) -> f64 {
+    if value > f64::MIN_POSITIVE { value } else { f64::MIN_POSITIVE }
 }
 
 /// How two teams compare.

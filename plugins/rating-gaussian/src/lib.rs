@@ -7,9 +7,15 @@
 
 pub mod gaussian;
 pub mod normal;
+mod tables;
+
+use core::ops::Range;
 
 use gaussian::{Belief, Chain, Comparison, Evidence, Game, Team};
-use plugin_sdk::{Contest, Fault, LineUp, ParameterError, Plugin, QueueShape, Rating, RatingEngine, Update};
+use plugin_sdk::{
+    Contest, Fault, FlatContest, FlatEngine, FlatLineUp, FlatRange, LineUp, ParameterError, Plugin, QueueShape, Rating, RatingEngine,
+    Update, predict_flattened, rate_flattened,
+};
 
 /// Largest mean, uncertainty and scale parameter that the engine works with: squares and sums of thousands stay exact.
 const MAGNITUDE_MAX: f64 = 1e9;
@@ -82,35 +88,11 @@ impl RatingEngine for Gaussian {
     }
 
     fn rate(&self, contest: &Contest, update: &mut Update) -> Result<(), Fault> {
-        if contest.line_up.team_count() == 2 {
-            let mut teams = [Team::default(); 2];
-            self.sum_teams(&contest.line_up, &mut teams, true)?;
-            let evidence = gaussian::two_teams(&self.game, teams[0], teams[1], comparison(contest));
-            self.apply(contest, &evidence, update);
-        } else {
-            let mut teams = vec![Team::default(); contest.line_up.team_count()];
-            self.sum_teams(&contest.line_up, &mut teams, true)?;
-            let mut evidence = Vec::new();
-            Chain::default().propagate(&self.game, &teams, &contest.places, &mut evidence);
-            self.apply(contest, &evidence, update);
-        }
-        Ok(())
+        rate_flattened(self, contest, update)
     }
 
     fn predict(&self, line_up: &LineUp, _: &[u8], pairs: &mut Vec<f64>) -> Result<(), Fault> {
-        let mut two = [Team::default(); 2];
-        let mut many;
-        let teams = if line_up.team_count() == 2 {
-            two.as_mut_slice()
-        } else {
-            many = vec![Team::default(); line_up.team_count()];
-            many.as_mut_slice()
-        };
-        self.sum_teams(line_up, teams, false)?;
-        for (index, first) in teams.iter().enumerate() {
-            pairs.extend(teams[index + 1..].iter().map(|second| gaussian::expected_share(*first, *second)));
-        }
-        Ok(())
+        predict_flattened(self, line_up, pairs)
     }
 
     /// Evidence is precision: keeping a share of what is known keeps that share of the precision beyond the initial one, and the
@@ -127,38 +109,92 @@ impl RatingEngine for Gaussian {
     fn visible(&self, rating: &Rating) -> f64 {
         rating.mean - 3.0 * rating.uncertainty
     }
+
+    fn flat(&self) -> Option<&dyn FlatEngine> {
+        Some(self)
+    }
 }
 
-impl Gaussian {
-    /// Adds every entrant to the sum of its team, with the drift since the last contest if `rated`.
-    fn sum_teams(&self, line_up: &LineUp, teams: &mut [Team], rated: bool) -> Result<(), Fault> {
-        for entrant in &line_up.entrants {
-            let Rating { mean, uncertainty, .. } = entrant.rating;
-            if mean.abs() > MAGNITUDE_MAX || !(DEVIATION_MIN..=MAGNITUDE_MAX).contains(&uncertainty) {
-                return Err(Fault::OutOfRange);
+impl FlatEngine for Gaussian {
+    fn range(&self) -> FlatRange {
+        FlatRange { mean_max: MAGNITUDE_MAX, uncertainty_min: DEVIATION_MIN, uncertainty_max: MAGNITUDE_MAX }
+    }
+
+    fn rate_flat(&self, contest: &FlatContest<'_>, mean: &mut [f64], uncertainty: &mut [f64]) -> Result<(), Fault> {
+        match *contest.team_end {
+            [first_end, _] => {
+                let first = self.sum_rated(contest, 0..first_end as usize, mean, uncertainty);
+                let second = self.sum_rated(contest, first_end as usize..mean.len(), mean, uncertainty);
+                let evidence = gaussian::two_teams(&self.game, first, second, comparison(contest.places));
+                self.apply(contest, &evidence, mean, uncertainty);
             }
-            let belief = Belief { mean, uncertainty };
-            let variance = if rated { self.game.drifted(belief) } else { uncertainty * uncertainty };
-            // Who will leave early is not known before the contest.
-            let weight = if rated { self.weight(entrant.presence) } else { 1.0 };
-            teams[usize::from(entrant.team)].add(&self.game, mean, variance, weight);
+            _ => {
+                let teams = teams_of(contest.team_end).map(|members| self.sum_rated(contest, members, mean, uncertainty));
+                let mut evidence = Vec::new();
+                Chain::default().propagate(&self.game, &teams.collect::<Vec<_>>(), contest.places, &mut evidence);
+                self.apply(contest, &evidence, mean, uncertainty);
+            }
         }
         Ok(())
     }
 
-    /// Moves every entrant by the evidence about its team.
-    fn apply(&self, contest: &Contest, evidence: &[Evidence], update: &mut Update) {
-        for (entrant, rating) in contest.line_up.entrants.iter().zip(&mut update.ratings) {
-            let Rating { mean, uncertainty, .. } = entrant.rating;
-            let variance = self.game.drifted(Belief { mean, uncertainty });
-            let weight = self.weight(entrant.presence);
-            let said = evidence[usize::from(entrant.team)];
-            let mut belief = said.apply(mean, variance, weight);
-            if contest.trust < 1.0 {
-                belief = discounted(Belief { mean, uncertainty: variance.sqrt() }, belief, contest.trust);
+    fn predict_flat(&self, line_up: &FlatLineUp<'_>, pairs: &mut Vec<f64>) -> Result<(), Fault> {
+        let FlatLineUp { team_end, mean, uncertainty } = *line_up;
+        match *team_end {
+            [first_end, _] => {
+                let first = self.sum(0..first_end as usize, mean, uncertainty);
+                let second = self.sum(first_end as usize..mean.len(), mean, uncertainty);
+                pairs.push(gaussian::expected_share(first, second));
             }
-            rating.mean = belief.mean;
-            rating.uncertainty = belief.uncertainty;
+            _ => {
+                let teams: Vec<Team> = teams_of(team_end).map(|members| self.sum(members, mean, uncertainty)).collect();
+                for (index, first) in teams.iter().enumerate() {
+                    pairs.extend(teams[index + 1..].iter().map(|second| gaussian::expected_share(*first, *second)));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Gaussian {
+    /// A team before the contest. Who will leave early is not known then, and the drift is what the next update adds.
+    fn sum(&self, members: Range<usize>, mean: &[f64], uncertainty: &[f64]) -> Team {
+        Team::of(&self.game, &mean[members.clone()], &uncertainty[members], false)
+    }
+
+    /// A team as it is rated: with the drift since the last contest, and each member for as long as he was there.
+    fn sum_rated(&self, contest: &FlatContest<'_>, members: Range<usize>, mean: &[f64], uncertainty: &[f64]) -> Team {
+        if !self.parameters.participation {
+            return Team::of(&self.game, &mean[members.clone()], &uncertainty[members], true);
+        }
+        let mut team = Team::default();
+        let present = &contest.presence[members.clone()];
+        for ((&mean, &uncertainty), &presence) in mean[members.clone()].iter().zip(&uncertainty[members]).zip(present) {
+            team.add(&self.game, mean, self.game.drifted(uncertainty), self.weight(presence));
+        }
+        team
+    }
+
+    /// Moves every entrant by the evidence about its team.
+    fn apply(&self, contest: &FlatContest<'_>, evidence: &[Evidence], mean: &mut [f64], uncertainty: &mut [f64]) {
+        let plain = !self.parameters.participation && contest.trust >= 1.0;
+        for (members, said) in teams_of(contest.team_end).zip(evidence) {
+            if plain {
+                said.apply_to_all(&self.game, &mut mean[members.clone()], &mut uncertainty[members]);
+                continue;
+            }
+            let present = &contest.presence[members.clone()];
+            let beliefs = mean[members.clone()].iter_mut().zip(&mut uncertainty[members]);
+            for ((mean, uncertainty), &presence) in beliefs.zip(present) {
+                let variance = self.game.drifted(*uncertainty);
+                let mut belief = said.apply(*mean, variance, self.weight(presence));
+                if contest.trust < 1.0 {
+                    belief = discounted(Belief { mean: *mean, uncertainty: variance.sqrt() }, belief, contest.trust);
+                }
+                *mean = belief.mean;
+                *uncertainty = belief.uncertainty;
+            }
         }
     }
 
@@ -179,8 +215,18 @@ fn discounted(before: Belief, after: Belief, trust: f64) -> Belief {
     Belief { mean: (old * before.mean + trust * (new * after.mean - old * before.mean)) / left, uncertainty: (1.0 / left).sqrt() }
 }
 
-fn comparison(contest: &Contest) -> Comparison {
-    match contest.places[0].cmp(&contest.places[1]) {
+/// Where the members of each team stand.
+fn teams_of(team_end: &[u32]) -> impl Iterator<Item = Range<usize>> {
+    let mut start = 0;
+    team_end.iter().map(move |&end| {
+        let members = start..end as usize;
+        start = end as usize;
+        members
+    })
+}
+
+fn comparison(places: &[u16]) -> Comparison {
+    match places[0].cmp(&places[1]) {
         core::cmp::Ordering::Less => Comparison::Won,
         core::cmp::Ordering::Equal => Comparison::Drew,
         core::cmp::Ordering::Greater => Comparison::Lost,

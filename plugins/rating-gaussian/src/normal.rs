@@ -6,6 +6,8 @@
 
 use core::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 
+use crate::tables;
+
 /// 1 / sqrt(2 pi).
 const FRAC_1_SQRT_TAU: f64 = 0.398_942_280_401_432_7;
 
@@ -28,7 +30,7 @@ pub fn density(x: f64) -> f64 {
 
 /// Probability of a value below `x`.
 pub fn probability_below(x: f64) -> f64 {
-    0.5 * libm::erfc(-x * FRAC_1_SQRT_2)
+    tables::probability_below(x).unwrap_or_else(|| 0.5 * libm::erfc(-x * FRAC_1_SQRT_2))
 }
 
 /// The x for which a value within -x and x has probability `p`, 0 to below 1.
@@ -58,7 +60,7 @@ pub struct Truncated {
 pub fn above(t: f64, margin: f64) -> Truncated {
     let z = margin - t;
     if z < TAIL_Z {
-        let shift = density(z) / probability_below(-z);
+        let shift = tables::hazard(z).unwrap_or_else(|| density(z) / probability_below(-z));
         return Truncated { shift, variance_left: 1.0 - shift * (shift - z) };
     }
     // Far in the tail both the density and the probability vanish. Their quotient is z + 1/(z + 2/(z + 3/(z + ..))); what is

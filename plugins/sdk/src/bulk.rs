@@ -4,6 +4,7 @@
 //! have grown. What the engine answers is written straight back to the columns of the cohort.
 
 use crate::bindings::rating::exports::ranked::plugin::rating_engine_bulk as wit;
+use crate::bulk_flat;
 use crate::rating_glue::{known, predict_checked, rate_checked};
 use crate::{Contest, Entrant, Export, Fault, RatingEngine, StatValue, Update};
 
@@ -22,13 +23,11 @@ impl<E: Export<Plugin: RatingEngine>> wit::Guest for E {
 }
 
 /// Rates the contests of `journal` in order, predicting each one before it is rated.
-pub(crate) fn rate_many(
-    engine: &impl RatingEngine,
-    memory: Vec<u8>,
-    cohort: wit::Cohort,
-    journal: &wit::Journal,
-    traced: bool,
-) -> wit::Outcome {
+#[doc(hidden)]
+pub fn rate_many(engine: &impl RatingEngine, memory: Vec<u8>, cohort: wit::Cohort, journal: &wit::Journal, traced: bool) -> wit::Outcome {
+    if let Some(flat) = engine.flat().filter(|_| cohort.memory.is_empty()) {
+        return bulk_flat::rate_many(engine, flat, memory, cohort, journal, traced);
+    }
     let mut cohort = Columns::new(cohort);
     let mut contest = Contest::default();
     let mut update = Update { ratings: Vec::new(), memory };
@@ -37,7 +36,7 @@ pub(crate) fn rate_many(
     let mut predicted = Vec::with_capacity(journal.team_end.len());
     let mut trace = new_trace(if traced { journal.entrant.len() } else { 0 });
     let mut pairs = Vec::new();
-    for entry in Entries::new(journal) {
+    for entry in entries(journal) {
         entry.fill_line_up(&cohort, &mut contest);
         append_prediction(engine, &contest, &kept_memory, &mut pairs, &mut predicted);
         entry.fill_result(&mut contest);
@@ -62,18 +61,21 @@ pub(crate) fn rate_many(
     wit::Outcome { cohort: cohort.into_wit(), memory: kept_memory, fault, predicted, trace }
 }
 
-fn new_trace(entrants: usize) -> wit::Trace {
+pub(crate) fn new_trace(entrants: usize) -> wit::Trace {
     let column = || Vec::with_capacity(entrants);
     wit::Trace { mean: column(), uncertainty: column(), visible: column() }
 }
 
 /// Predicts every line-up from the same cohort.
 pub(crate) fn predict_many(engine: &impl RatingEngine, memory: &[u8], cohort: wit::Cohort, line_ups: &wit::Journal) -> Vec<f64> {
+    if let Some(flat) = engine.flat().filter(|_| cohort.memory.is_empty()) {
+        return bulk_flat::predict_many(flat, &cohort, line_ups);
+    }
     let cohort = Columns::new(cohort);
     let mut contest = Contest::default();
     let mut predicted = Vec::with_capacity(line_ups.team_end.len());
     let mut pairs = Vec::new();
-    for entry in Entries::new(line_ups) {
+    for entry in entries(line_ups) {
         entry.fill_line_up(&cohort, &mut contest);
         append_prediction(engine, &contest, memory, &mut pairs, &mut predicted);
     }
@@ -103,7 +105,7 @@ fn append_prediction(engine: &impl RatingEngine, contest: &Contest, memory: &[u8
     predicted.extend_from_slice(pairs);
 }
 
-fn code(fault: Fault) -> u8 {
+pub(crate) fn code(fault: Fault) -> u8 {
     match fault {
         Fault::UnsupportedShape => 1,
         Fault::OutOfRange => 2,
@@ -197,12 +199,43 @@ impl Columns {
 }
 
 /// Walks the nested ends of a journal, contest after contest.
-struct Entries<'j> {
+pub(crate) struct Walk<'j> {
     journal: &'j wit::Journal,
     contest: usize,
     /// Where the next contest's teams and entrants start.
     team: usize,
     entrant: usize,
+}
+
+/// Where one contest's teams and entrants lie in the columns.
+#[derive(Clone)]
+pub(crate) struct Ranges {
+    pub(crate) teams: std::ops::Range<usize>,
+    pub(crate) entrants: std::ops::Range<usize>,
+}
+
+impl Ranges {
+    /// Those of every contest, in order.
+    pub(crate) fn of(journal: &wit::Journal) -> Walk<'_> {
+        Walk { journal, contest: 0, team: 0, entrant: 0 }
+    }
+}
+
+impl Iterator for Walk<'_> {
+    type Item = Ranges;
+
+    fn next(&mut self) -> Option<Ranges> {
+        let team_end = *self.journal.team_end.get(self.contest)? as usize;
+        let entrant_end = match team_end.checked_sub(1) {
+            Some(last) if team_end > self.team => self.journal.entrant_end[last] as usize,
+            _ => self.entrant,
+        };
+        let ranges = Ranges { teams: self.team..team_end, entrants: self.entrant..entrant_end };
+        self.contest += 1;
+        self.team = team_end;
+        self.entrant = entrant_end;
+        Some(ranges)
+    }
 }
 
 /// One contest of a journal, as ranges of its columns.
@@ -213,28 +246,10 @@ struct Entry<'j> {
     entrants: std::ops::Range<usize>,
 }
 
-impl<'j> Entries<'j> {
-    fn new(journal: &'j wit::Journal) -> Self {
-        Entries { journal, contest: 0, team: 0, entrant: 0 }
-    }
-}
-
-impl<'j> Iterator for Entries<'j> {
-    type Item = Entry<'j>;
-
-    fn next(&mut self) -> Option<Entry<'j>> {
-        let journal = self.journal;
-        let team_end = *journal.team_end.get(self.contest)? as usize;
-        let entrant_end = match team_end.checked_sub(1) {
-            Some(last) if team_end > self.team => journal.entrant_end[last] as usize,
-            _ => self.entrant,
-        };
-        let entry = Entry { journal, contest: self.contest, teams: self.team..team_end, entrants: self.entrant..entrant_end };
-        self.contest += 1;
-        self.team = team_end;
-        self.entrant = entrant_end;
-        Some(entry)
-    }
+/// The contests of a journal, in order.
+fn entries(journal: &wit::Journal) -> impl Iterator<Item = Entry<'_>> {
+    let entry = move |(contest, Ranges { teams, entrants })| Entry { journal, contest, teams, entrants };
+    Ranges::of(journal).enumerate().map(entry)
 }
 
 impl<'j> Entry<'j> {

@@ -83,8 +83,10 @@ mod arena;
 #[doc(hidden)]
 pub mod bindings;
 mod bulk;
+mod bulk_flat;
 #[cfg(test)]
 mod bulk_tests;
+mod flat;
 mod instance;
 pub mod log;
 mod parameters;
@@ -95,6 +97,9 @@ mod rating;
 mod rating_glue;
 mod rules;
 
+#[doc(hidden)]
+pub use bulk::rate_many;
+pub use flat::{FlatContest, FlatEngine, FlatLineUp, FlatRange, predict_flattened, rate_flattened};
 #[doc(hidden)]
 pub use instance::{Export, Slot};
 pub use parameters::ParameterError;

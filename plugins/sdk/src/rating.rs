@@ -4,7 +4,7 @@
 //! that they cannot disagree. Before an engine is asked, the shape has been checked: at least two teams, no empty team,
 //! finite ratings with an uncertainty above zero.
 
-use crate::Plugin;
+use crate::{FlatEngine, Plugin};
 
 /// Belief about one player, on the engine's own scale.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -197,4 +197,9 @@ pub trait RatingEngine: Plugin {
 
     /// The number that people see.
     fn visible(&self, rating: &Rating) -> f64;
+
+    /// The short way for bulk calls, for engines that have one; see [`FlatEngine`].
+    fn flat(&self) -> Option<&dyn FlatEngine> {
+        None
+    }
 }

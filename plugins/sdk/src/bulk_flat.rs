@@ -1,0 +1,139 @@
+//! The bulk interface of an engine that has a flat form: columns in, columns out, and nothing allocated per contest.
+
+use crate::bindings::rating::exports::ranked::plugin::rating_engine_bulk as wit;
+use crate::bulk::{Ranges, code, new_trace};
+use crate::flat::{FlatContest, FlatEngine, FlatLineUp, FlatRange};
+use crate::{Fault, Rating, RatingEngine};
+
+/// Rates the contests of `journal` in order, predicting each one before it is rated. Players have no memories.
+pub(crate) fn rate_many(
+    engine: &impl RatingEngine,
+    flat: &dyn FlatEngine,
+    memory: Vec<u8>,
+    mut cohort: wit::Cohort,
+    journal: &wit::Journal,
+    traced: bool,
+) -> wit::Outcome {
+    let mut scratch = Scratch::new(flat.range());
+    let mut trace = new_trace(if traced { journal.entrant.len() } else { 0 });
+    let mut fault = Vec::with_capacity(journal.at_s.len());
+    let mut predicted = Vec::with_capacity(journal.team_end.len());
+    // Once for the whole column, so that contests whose players all stayed to the end need not be looked at again.
+    let present = journal.presence.iter().fold(true, |present, &share| present & (share == 1.0));
+    for (contest, ranges) in Ranges::of(journal).enumerate() {
+        let players = &journal.entrant[ranges.entrants.clone()];
+        let shape = scratch.gather(journal, &ranges, players, &cohort);
+        scratch.predict(flat, shape, ranges.teams.len(), &mut predicted);
+        let result = FlatContest {
+            team_end: &scratch.team_end,
+            places: &journal.place[ranges.teams.clone()],
+            presence: &journal.presence[ranges.entrants.clone()],
+            trust: journal.trust[contest],
+        };
+        let rated = shape.and_then(|()| rate(flat, &result, present, &mut scratch.mean, &mut scratch.uncertainty));
+        match rated {
+            Ok(()) => {
+                scratch.scatter(players, journal.at_s[contest], &mut cohort);
+                fault.push(0);
+            }
+            Err(refused) => fault.push(code(refused)),
+        }
+        if traced {
+            append_trace(engine, players, &cohort, &mut trace);
+        }
+    }
+    wit::Outcome { cohort, memory, fault, predicted, trace }
+}
+
+/// Predicts every line-up from the same cohort.
+pub(crate) fn predict_many(flat: &dyn FlatEngine, cohort: &wit::Cohort, line_ups: &wit::Journal) -> Vec<f64> {
+    let mut scratch = Scratch::new(flat.range());
+    let mut predicted = Vec::with_capacity(line_ups.team_end.len());
+    for ranges in Ranges::of(line_ups) {
+        let shape = scratch.gather(line_ups, &ranges, &line_ups.entrant[ranges.entrants.clone()], cohort);
+        scratch.predict(flat, shape, ranges.teams.len(), &mut predicted);
+    }
+    predicted
+}
+
+/// One contest's entrants, reused from contest to contest.
+struct Scratch {
+    range: FlatRange,
+    team_end: Vec<u32>,
+    mean: Vec<f64>,
+    uncertainty: Vec<f64>,
+}
+
+impl Scratch {
+    fn new(range: FlatRange) -> Self {
+        Scratch { range, team_end: Vec::new(), mean: Vec::new(), uncertainty: Vec::new() }
+    }
+
+    /// Copies what is known of the players; checks what [`LineUp::check`](crate::LineUp::check) checks, presence apart, and the engine's
+    /// range. One loop for all: a component counts its fuel at every turn of one.
+    fn gather(&mut self, journal: &wit::Journal, ranges: &Ranges, players: &[u32], cohort: &wit::Cohort) -> Result<(), Fault> {
+        self.team_end.clear();
+        let (mut start, mut full) = (ranges.entrants.start as u32, ranges.teams.len() >= 2);
+        self.team_end.extend(journal.entrant_end[ranges.teams.clone()].iter().map(|&end| {
+            full &= end > start;
+            start = end;
+            end - ranges.entrants.start as u32
+        }));
+        if self.mean.len() != players.len() {
+            self.mean.resize(players.len(), 0.0);
+            self.uncertainty.resize(players.len(), 0.0);
+        }
+        let (means, uncertainties) = (cohort.mean.as_slice(), &cohort.uncertainty[..cohort.mean.len()]);
+        let mut inside = true;
+        for ((mean, uncertainty), &player) in self.mean.iter_mut().zip(&mut self.uncertainty).zip(players) {
+            *mean = means[player as usize];
+            *uncertainty = uncertainties[player as usize];
+            inside &= self.range.holds(*mean, *uncertainty);
+        }
+        match (full, inside) {
+            (false, _) => Err(Fault::UnsupportedShape),
+            (true, false) => Err(Fault::OutOfRange),
+            (true, true) => Ok(()),
+        }
+    }
+
+    /// Every contest takes k(k-1)/2 places in the column, also one that cannot be predicted: no opinion is 0.5.
+    fn predict(&self, flat: &dyn FlatEngine, shape: Result<(), Fault>, teams: usize, predicted: &mut Vec<f64>) {
+        let before = predicted.len();
+        let line_up = FlatLineUp { team_end: &self.team_end, mean: &self.mean, uncertainty: &self.uncertainty };
+        if shape.and_then(|()| flat.predict_flat(&line_up, predicted)).is_err() {
+            predicted.truncate(before);
+            predicted.resize(before + teams * teams.saturating_sub(1) / 2, 0.5);
+        }
+    }
+
+    /// Makes a rated contest part of what is known.
+    fn scatter(&self, players: &[u32], at_s: i64, cohort: &mut wit::Cohort) {
+        let len = cohort.mean.len();
+        // Slices of one length: one comparison stands for all four.
+        let (means, uncertainties) = (cohort.mean.as_mut_slice(), &mut cohort.uncertainty[..len]);
+        let (contests, last) = (&mut cohort.contests[..len], &mut cohort.last_at_s[..len]);
+        for ((&player, &mean), &uncertainty) in players.iter().zip(&self.mean).zip(&self.uncertainty) {
+            let player = player as usize;
+            means[player] = mean;
+            uncertainties[player] = uncertainty;
+            contests[player] = contests[player].saturating_add(1);
+            last[player] = at_s;
+        }
+    }
+}
+
+fn rate(flat: &dyn FlatEngine, contest: &FlatContest<'_>, present: bool, mean: &mut [f64], uncertainty: &mut [f64]) -> Result<(), Fault> {
+    let is_share = |share: &f64| (0.0..=1.0).contains(share);
+    let sound = is_share(&contest.trust) && (present || contest.presence.iter().all(is_share));
+    if sound { flat.rate_flat(contest, mean, uncertainty) } else { Err(Fault::OutOfRange) }
+}
+
+fn append_trace(engine: &impl RatingEngine, players: &[u32], cohort: &wit::Cohort, trace: &mut wit::Trace) {
+    for &player in players {
+        let rating = Rating::new(cohort.mean[player as usize], cohort.uncertainty[player as usize]);
+        trace.mean.push(rating.mean);
+        trace.uncertainty.push(rating.uncertainty);
+        trace.visible.push(engine.visible(&rating));
+    }
+}
