@@ -149,7 +149,7 @@ impl NewPlugin {
     fn budget(&self) -> &'static str {
         match (self.language, self.role) {
             (Language::Python, Role::Rating | Role::Rules) => {
-                "# A Python interpreter needs more than the default of 16 MiB. The operator writes the same into plugins.toml.\n\
+                "# Python takes nearly all of the default of 16 MiB before it does anything. The operator writes the same into plugins.toml.\n\
                  memory_bytes_max = 67_108_864\n"
             }
             _ => "",
