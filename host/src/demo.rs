@@ -16,7 +16,7 @@ use client::game_server::{Identity, Status};
 use client::provision::{Community, GameServerKeys};
 use ladder::id::PlayerId;
 use ladder::time::UnixMillis;
-use plugin_runtime::Role;
+use plugin_runtime::{Limits, Role};
 use protocol::certificate::Scope;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -28,8 +28,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::{ComponentSource, Config, HostConfig, QueueConfig, parse_queues};
-use crate::keys::{IssueOrder, KeyPaths, Keyring};
+use crate::config::{Config, HOST_FILE, HostConfig, PLUGINS_FILE, PluginsFile};
+use crate::keys::{IssueOrder, KeyPaths, Keyring, secret_file};
+use crate::serve::{Running, ServeError};
 use crate::{plugins, serve};
 
 /// Two queues, so that different shapes run at once; the first one is the one whose leaderboard is compared.
@@ -44,6 +45,10 @@ const THINK_TIME: Duration = Duration::from_millis(300);
 const STATUS_EVERY: Duration = Duration::from_secs(5);
 /// Memory of a plugin that somebody brings along: enough for Python.
 const MEMORY_BYTES: u64 = 64 << 20;
+/// What the rating engines are exchanged for, in turn.
+const SWAPPED_PARAMETERS: [&str; 3] = ["beta = 5.0", "beta = 4.0\ntau = 0.2", ""];
+/// Between two swaps: the bots play on.
+const BETWEEN_SWAPS: Duration = Duration::from_millis(50);
 /// Rows of the final leaderboard.
 const ROWS_SHOWN: usize = 10;
 
@@ -62,6 +67,8 @@ pub struct Plan {
     pub folder: Option<PathBuf>,
     /// Component files that fill a role of every queue instead of the built-in ones.
     pub plugins: Vec<(Role, PathBuf)>,
+    /// How often the built-in rating engine of every queue is exchanged for one with other parameters while the bots play.
+    pub swaps: u32,
 }
 
 /// What came of it.
@@ -69,6 +76,8 @@ pub struct Plan {
 pub struct Outcome {
     /// Reports that the host acknowledged.
     pub reports: u64,
+    /// Whether all ratings are, bit for bit, what one replay of the journal gives.
+    pub equals_replay: bool,
     /// Rank correlation (Spearman) between leaderboard and hidden skills, -1 to 1; `None` with fewer than three rated players.
     pub correlation: Option<f64>,
     /// Seconds from the start until the correlation first reached 0.6.
@@ -83,6 +92,7 @@ impl Outcome {
     pub fn to_json(&self) -> serde_json::Value {
         serde_json::json!({
             "reports": self.reports,
+            "equals_replay": self.equals_replay,
             "correlation": self.correlation,
             "reached_after_s": self.reached_after_s,
             "first_match_after_s": self.first_match_after_s,
@@ -121,11 +131,14 @@ pub async fn run(plan: Plan, clock: &Clock, out: &mut (impl Write + Send)) -> an
         bots.start_server(number, keys, &running.s2s_addr().to_string(), &folder.path, plan.seed).await?;
     }
     bots.start_players(&plan, &http).await?;
-    let outcome = watch_over(&plan, &bots, &http, started, out).await?;
+    let (outcome, swapped) = tokio::join!(watch_over(&plan, &bots, &http, started, out), swap_engines(&plan, &folder.path, &running));
+    swapped?;
+    let outcome = outcome?;
     let leaderboard = Leaderboard::fetch(&http).await?;
     writeln!(out, "\nstopping: players, game servers, host")?;
     let (reports, skills) = (bots.reports(), bots.skills.clone());
     bots.stop().await;
+    let (equals_replay, in_journal) = compare_with_replay(&running).await?;
     running.shutdown().await;
     leaderboard.print(&skills, out)?;
     writeln!(
@@ -133,7 +146,11 @@ pub async fn run(plan: Plan, clock: &Clock, out: &mut (impl Write + Send)) -> an
         "\n{reports} matches reported and acknowledged; rank correlation with the hidden skills {}",
         shown(leaderboard.correlation(&skills))
     )?;
-    Ok(Outcome { reports, correlation: leaderboard.correlation(&skills), ..outcome })
+    if plan.swaps > 0 {
+        let answer = if equals_replay { "equal" } else { "DIFFER FROM" };
+        writeln!(out, "{} swaps of the rating engines; the ratings of {in_journal} reports {answer} a replay of the journal", plan.swaps)?;
+    }
+    Ok(Outcome { reports, equals_replay, correlation: leaderboard.correlation(&skills), ..outcome })
 }
 
 /// The demo's folder; a temporary one goes with it.
@@ -169,31 +186,60 @@ fn prepare(plan: &Plan, folder: &Path, now: UnixMillis) -> anyhow::Result<(Confi
     // All bots share one address, so they share its limits: two attempts a bot are enough for an honest start.
     host.limits.login_per_minute = host.limits.login_per_minute.max(plan.players * 2);
     host.limits.sessions_per_source_max = host.limits.sessions_per_source_max.max(plan.players as usize * 2);
-    let mut queues = parse_queues("demo.plugins.toml", PLUGINS_TOML, &plugin_runtime::builtin_names())
-        .map_err(|error| anyhow::anyhow!("{}", error.render()))?;
+    // Both files stand in the folder, so that every operator command works on the demo too.
+    let ranked = folder.join(HOST_FILE);
+    secret_file::create_public(&ranked, &toml::to_string(&host)?)?;
+    let path = folder.join(PLUGINS_FILE);
+    secret_file::create_public(&path, PLUGINS_TOML)?;
     for (role, component) in &plan.plugins {
-        put_in(&mut queues, *role, component)?;
+        put_in(&path, *role, component)?;
     }
-    let config = Config::new(host, queues, folder.to_owned());
+    let config = Config::load(&ranked, &plugin_runtime::builtin_names()).map_err(ServeError::Config)?;
     let life = Duration::from_secs(config.host.keys.channel_days * 86_400);
     let keyring = Keyring::create(KeyPaths::of(&config), &config.host.public, life, now)?;
     Ok((config, keyring))
 }
 
 /// Puts a component file into every queue, with a budget that an interpreter can live with.
-fn put_in(queues: &mut [QueueConfig], role: Role, component: &Path) -> anyhow::Result<()> {
-    let path = std::path::absolute(component)?;
-    let digest = plugins::read(&path).with_context(|| format!("{} cannot be read", component.display()))?.digest();
-    for queue in queues {
-        let plugin = match role {
-            Role::Rating => &mut queue.rating,
-            Role::Rules => &mut queue.rules,
-            Role::Policy => &mut queue.policy,
-        };
-        plugin.component = ComponentSource::File { path: path.clone(), digest };
-        plugin.limits.memory_bytes_max = plugin.limits.memory_bytes_max.max(MEMORY_BYTES);
+fn put_in(path: &Path, role: Role, component: &Path) -> anyhow::Result<()> {
+    let named = std::path::absolute(component)?;
+    let digest = plugins::read(&named).with_context(|| format!("{} cannot be read", component.display()))?.digest();
+    let mut file = PluginsFile::read(path)?;
+    for queue in QUEUES {
+        file.set_component(queue, role, &named.display().to_string(), Some(&format!("sha256:{digest}")))?;
+        if Limits::of(role).memory_bytes_max < MEMORY_BYTES {
+            file.set_number(queue, role, "memory_bytes_max", MEMORY_BYTES.cast_signed())?;
+        }
+    }
+    Ok(secret_file::replace_public(path, &file.text())?)
+}
+
+/// Exchanges the rating engine of both queues `plan.swaps` times, as fast as their ratings are built.
+async fn swap_engines(plan: &Plan, folder: &Path, running: &Running) -> anyhow::Result<()> {
+    let path = folder.join(PLUGINS_FILE);
+    for swap in 0..plan.swaps {
+        let mut file = PluginsFile::read(&path)?;
+        for queue in QUEUES {
+            file.set_parameters(queue, Role::Rating, SWAPPED_PARAMETERS[swap as usize % SWAPPED_PARAMETERS.len()])?;
+        }
+        secret_file::replace_public(&path, &file.text())?;
+        let problems = running.reload().await.settled().await;
+        anyhow::ensure!(problems.is_empty(), "swap {}: {}", swap + 1, problems.join("; "));
+        tokio::time::sleep(BETWEEN_SWAPS).await;
     }
     Ok(())
+}
+
+/// Whether the ratings of every queue are, bit for bit, what one replay of the journal gives; and how many reports it holds.
+async fn compare_with_replay(running: &Running) -> anyhow::Result<(bool, u64)> {
+    let (mut is_equal, mut reports) = (true, 0);
+    for queue in QUEUES {
+        let (id, engine) = running.rating_engine(queue).context("the demo's queue")?;
+        let comparison = running.store().compare_with_replay(id, engine).await??;
+        is_equal &= comparison.is_equal() || comparison.reports == 0;
+        reports += comparison.reports;
+    }
+    Ok((is_equal, reports))
 }
 
 /// A certificate for each game server, by the road that `ranked cert issue` takes: to the database, and to a file that the bot loads.
@@ -317,7 +363,7 @@ impl Bots {
 
 /// Prints a line now and then until the time is over or Ctrl-C.
 async fn watch_over(plan: &Plan, bots: &Bots, http: &str, started: Instant, out: &mut (impl Write + Send)) -> anyhow::Result<Outcome> {
-    let mut outcome = Outcome { reports: 0, correlation: None, reached_after_s: None, first_match_after_s: None };
+    let mut outcome = Outcome { reports: 0, equals_replay: false, correlation: None, reached_after_s: None, first_match_after_s: None };
     let mut ticks = interval(STATUS_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     writeln!(out, "   time   reported   rated players   correlation with hidden skill")?;

@@ -223,6 +223,11 @@ impl Reloader {
         }
     }
 
+    pub(crate) fn rating_engine(&self, queue: &str) -> Option<(QueueId, Arc<dyn RatingEngine>)> {
+        let queue = self.queues.iter().find(|in_service| in_service.watched.queue() == queue)?;
+        Some((queue.id, Arc::clone(&queue.watched.plugins().rating) as _))
+    }
+
     /// Reads `plugins.toml` and swaps in what changed.
     pub async fn reload(self: &Arc<Self>) -> Reload {
         let _turn = self.turn.lock().await;
@@ -308,8 +313,9 @@ impl Reloader {
             self.swapped(queue, Role::Rules, keep).await;
         }
         if let Some((policy, fallback)) = policy {
-            playing.swap_policy(Arc::clone(&policy) as _, fallback.map(|fallback| fallback as _));
-            queue.watched.exchange(&self.parts.metrics, |plugins| plugins.policy = policy);
+            // First the exchange: it tells the policy whose forecasts it may ask for.
+            queue.watched.exchange(&self.parts.metrics, |plugins| plugins.policy = Arc::clone(&policy));
+            playing.swap_policy(policy, fallback.map(|fallback| fallback as _));
             let keep = |standing: &mut Standing| {
                 standing.in_force.policy = wanted.policy.clone();
                 standing.in_force.policy_fallback = wanted.policy_fallback;
@@ -344,6 +350,7 @@ impl Reloader {
             Ok(Ok(installed)) => {
                 tracing::info!(queue = name, generation = %installed.generation, rebuilt = installed.rebuilt, "a rating engine was swapped in");
                 self.rates(position, number, engine, wanted).await;
+                self.parts.play.tell_rated(&installed.released);
                 return Ok(());
             }
             Ok(Err(InstallRefusal::Superseded)) => {

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ladder::id::QueueId;
 use ladder::rating::RatingEngine;
 use ladder::time::UnixMillis;
 use plugin_runtime::{Runtime, RuntimeError};
@@ -141,6 +142,12 @@ impl Running {
     /// Reads `plugins.toml` again and swaps in what changed, as `ranked plugin reload` and SIGHUP do.
     pub async fn reload(&self) -> Reload {
         self.reloader.reload().await
+    }
+
+    /// A queue's number in the store and the rating engine in force.
+    #[must_use]
+    pub fn rating_engine(&self, queue: &str) -> Option<(QueueId, Arc<dyn RatingEngine>)> {
+        self.reloader.rating_engine(queue)
     }
 
     /// What an operator wants to see at the start: versions, files, plugins, addresses.
@@ -380,7 +387,7 @@ async fn load_queues(config: &Arc<Config>, runtime: &Runtime, store: &Store, now
 async fn install_engine(
     store: &Store,
     name: &str,
-    id: ladder::id::QueueId,
+    id: QueueId,
     engine: Arc<dyn RatingEngine>,
     now: UnixMillis,
 ) -> Result<Result<(), String>, ServeError> {

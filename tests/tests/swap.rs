@@ -99,9 +99,19 @@ async fn check_every_generation(world: &World, versions: &Versions, reports: u64
 }
 
 /// An engine whose budget is too small faults on every report. Its queue goes on, the reports are held, the engine ends in quarantine; once a
-/// fixed one is swapped in they are rated in journal order, and everybody hears of it.
+/// fixed one is swapped in they are rated in journal order, and everybody hears of it. Here it is the same engine with a larger budget.
 #[tokio::test(flavor = "multi_thread")]
 async fn held_reports_are_rated_once_a_fixed_engine_is_swapped_in() {
+    hold_and_release("deadline_ms_max = 10000").await;
+}
+
+/// The same with an engine that has a generation of its own: what was held is rated while that is built.
+#[tokio::test(flavor = "multi_thread")]
+async fn held_reports_are_rated_by_another_engine_that_is_swapped_in() {
+    hold_and_release("deadline_ms_max = 10000\n[queue.duel.rating.parameters]\nbeta = 5.0").await;
+}
+
+async fn hold_and_release(fixed: &str) {
     let too_small = queue(DUEL, &format!("fuel_max = {}\nfaults_max = 2", fuel_to_load()));
     let world = World::start_with(Plan { plugins: too_small, ..Plan::default() }).await;
     let mut server = world.game_server(OWNERS[0]).await;
@@ -122,7 +132,7 @@ async fn held_reports_are_rated_once_a_fixed_engine_is_swapped_in() {
     let quarantined = || world.host().metrics().plugin_quarantined.get_or_create(&rating).get();
     eventually("the quarantine", async || quarantined() == 1).await;
 
-    world.write_plugins(&queue(DUEL, "deadline_ms_max = 10000"));
+    world.write_plugins(&queue(DUEL, fixed));
     assert_eq!(world.host().reload().await.settled().await, Vec::<String>::new());
     eventually("the ratings", async || waiting().await == 0).await;
     for player in &mut duel.players {
@@ -135,10 +145,8 @@ async fn held_reports_are_rated_once_a_fixed_engine_is_swapped_in() {
     assert_eq!(page["report"]["rating"], "rated", "{page}");
     assert_eq!(page["report"]["rated_by"], page["report"]["shown"], "{page}");
     assert!(page["report"]["rules_digest"].is_string() && page["policy_digest"].is_string(), "{page}");
-    let store = world.host().store();
-    let queue = store.ensure_queue(DUEL).await.unwrap();
-    let engine = Arc::new(load_gaussian(&Runtime::new().unwrap(), Limits::of(Role::Rating).fuel_max).unwrap());
-    let comparison = store.compare_with_replay(queue, engine).await.unwrap().unwrap();
+    let (id, engine) = world.host().rating_engine(DUEL).unwrap();
+    let comparison = world.host().store().compare_with_replay(id, engine).await.unwrap().unwrap();
     assert!(comparison.is_equal() && comparison.reports == 3, "{comparison:?}");
     world.stop().await;
 }

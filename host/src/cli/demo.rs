@@ -37,13 +37,16 @@ pub(super) struct Arguments {
     /// A component file that makes the matches.
     #[arg(long)]
     policy: Option<PathBuf>,
+    /// Exchange the rating engines so often while the bots play, and compare the ratings with a replay at the end.
+    #[arg(long, default_value_t = 0, conflicts_with = "rating", value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    swaps: u32,
 }
 
 pub(super) fn run(context: &Context<'_>, arguments: Arguments) -> Result<Exit, Failure> {
-    let Arguments { players, servers, seconds, seed, dir, rating, rules, policy } = arguments;
+    let Arguments { players, servers, seconds, seed, dir, rating, rules, policy, swaps } = arguments;
     let named = [(Role::Rating, rating), (Role::Rules, rules), (Role::Policy, policy)];
     let plugins = named.into_iter().filter_map(|(role, file)| Some((role, file?))).collect();
-    let plan = Plan { players, servers, time: seconds.map(Duration::from_secs), seed, folder: dir, plugins };
+    let plan = Plan { players, servers, time: seconds.map(Duration::from_secs), seed, folder: dir, plugins, swaps };
     let clock = context.clock.clone();
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::environment)?;
     let outcome = if context.terminal.is_json() {

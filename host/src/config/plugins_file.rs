@@ -95,6 +95,15 @@ impl PluginsFile {
         Ok(())
     }
 
+    /// Sets a number of a plugin's budget.
+    ///
+    /// # Errors
+    /// [`EditError::NoTable`].
+    pub fn set_number(&mut self, queue: &str, role: Role, key: &str, number: i64) -> Result<(), EditError> {
+        self.table(queue, role)?.insert(key, toml_edit::value(number));
+        Ok(())
+    }
+
     /// Puts other parameters in the place of all that are there.
     ///
     /// # Errors

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use ladder::fault::PluginFault;
-use store::RatedWaiting;
+use ladder::id::MatchId;
+use store::{RatedWaiting, RatingChange};
 
 use super::Play;
 use super::board::{Counts, Due};
@@ -80,8 +81,7 @@ impl Play {
                 }
                 for (_, match_id, changes) in rated {
                     let Some(match_id) = match_id else { continue };
-                    let told = changes.iter().map(|change| Effect::to_player(change.player, rated_ending(match_id, change)));
-                    self.deliver(told.collect());
+                    self.tell_rated(&[(match_id, changes)]);
                 }
                 return fault.map(|(_, fault)| fault);
             }
@@ -90,6 +90,14 @@ impl Play {
             Err(error) => tracing::error!(queue = queue.name(), error = %error, "the backlog of ratings could not be looked at"),
         }
         None
+    }
+
+    /// Tells the players of matches that had to wait how they were rated.
+    pub fn tell_rated(&self, matches: &[(MatchId, Vec<RatingChange>)]) {
+        for (match_id, changes) in matches {
+            let told = changes.iter().map(|change| Effect::to_player(change.player, rated_ending(*match_id, change)));
+            self.deliver(told.collect());
+        }
     }
 
     fn note_counts(&self) {

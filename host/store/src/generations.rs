@@ -37,8 +37,11 @@ pub struct ReplayProgress {
     pub head: JournalSeq,
 }
 
+/// Matches whose late rating is told to their players; the pages show the rest.
+const RELEASED_TOLD_MAX: u32 = 10_000;
+
 /// An engine in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Installed {
     /// The active generation.
     pub generation: GenerationId,
@@ -46,6 +49,8 @@ pub struct Installed {
     pub rebuilt: bool,
     /// Whether reports of the queue wait to be rated.
     pub waits: bool,
+    /// Matches whose reports had to wait for the engine before, and that this one has rated; at most 10,000 are named.
+    pub released: Vec<(MatchId, Vec<RatingChange>)>,
 }
 
 /// The engine of the active generation.
@@ -372,7 +377,8 @@ fn build(connection: &Connection, ready: &Ready, now: UnixMillis) -> Result<Buil
     if let Some(active) = &active
         && ready.is(queue, active.digest, &active.parameters)
     {
-        return Ok(Build::Active(Installed { generation: active.id, rebuilt: false, waits: active.rated_through.is_some() }));
+        let (generation, waits) = (active.id, active.rated_through.is_some());
+        return Ok(Build::Active(Installed { generation, rebuilt: false, waits, released: Vec::new() }));
     }
     let Some((generation, after)) = find_or_insert_building(connection, ready, now)? else {
         return Ok(Build::Refused(InstallRefusal::UnknownQueue { queue }));
@@ -389,11 +395,15 @@ fn build(connection: &Connection, ready: &Ready, now: UnixMillis) -> Result<Buil
         Some(_) | None => {}
     }
     let waits = !caught_up.complete;
-    if let Some(waited_after) = active.and_then(|active| active.rated_through) {
-        note_raters(connection, queue, generation, waited_after)?;
-    }
+    let released = match active.and_then(|active| active.rated_through) {
+        Some(waited_after) => {
+            note_raters(connection, queue, generation, waited_after)?;
+            load_released(connection, queue, generation, waited_after)?
+        }
+        None => Vec::new(),
+    };
     activate(connection, queue, generation, waits.then_some(caught_up.through), now)?;
-    Ok(Build::Active(Installed { generation, rebuilt: true, waits }))
+    Ok(Build::Active(Installed { generation, rebuilt: true, waits, released }))
 }
 
 fn activate(
@@ -484,6 +494,23 @@ fn note_raters(connection: &Connection, queue: QueueId, generation: GenerationId
     )?;
     statement.execute(params![column::sql(generation.0), column::sql(queue.0), column::sql(after.0)])?;
     Ok(())
+}
+
+/// What a generation made of the matches that it rated first, after `after`.
+fn load_released(
+    connection: &Connection,
+    queue: QueueId,
+    generation: GenerationId,
+    after: JournalSeq,
+) -> Result<Vec<(MatchId, Vec<RatingChange>)>, StoreError> {
+    let mut released = Vec::new();
+    for (seq, facts) in journal::load_reports(connection, queue, after, RELEASED_TOLD_MAX)? {
+        if let Some(match_id) = facts.match_id {
+            let changes = load_changes(connection, generation, seq, &facts)?;
+            released.extend((!changes.is_empty()).then_some((match_id, changes)));
+        }
+    }
+    Ok(released)
 }
 
 /// What became of a report at the moment it was accepted.
@@ -665,6 +692,16 @@ pub(crate) fn find_rating_state(connection: &Connection, seq: JournalSeq, facts:
     if generation.rated_through.is_some_and(|through| through < seq) {
         return Ok(RatingState::Waits(Unrated::BehindOthers));
     }
+    Ok(RatingState::Rated(load_changes(connection, generation.id, seq, facts)?))
+}
+
+/// What a report did to its players in one generation.
+fn load_changes(
+    connection: &Connection,
+    generation: GenerationId,
+    seq: JournalSeq,
+    facts: &ReportFacts,
+) -> Result<Vec<RatingChange>, StoreError> {
     let mut find = connection.prepare_cached(
         "SELECT place, mean_before, uncertainty_before, visible_before, mean, uncertainty, visible FROM rating_changes
          WHERE generation = ?1 AND player = ?2 AND seq = ?3",
@@ -684,10 +721,10 @@ pub(crate) fn find_rating_state(connection: &Connection, seq: JournalSeq, facts:
                 visible: row.get(6)?,
             })
         };
-        let key = params![column::sql(generation.id.0), column::sql(player.0), column::sql(seq.0)];
+        let key = params![column::sql(generation.0), column::sql(player.0), column::sql(seq.0)];
         changes.extend(find.query_row(key, change).optional()?);
     }
-    Ok(RatingState::Rated(changes))
+    Ok(changes)
 }
 
 fn compare(

@@ -6,6 +6,7 @@
 //! Nothing is written before the plugin has worked once. Every table that was in force by command stays on record for the way back.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ladder::fault::PluginFault;
 use ladder::id::Digest;
@@ -266,6 +267,7 @@ impl Edit<'_> {
             }
             Role::Policy => {
                 let policy = plugins::load_policy(runtime, config, queue)?;
+                policy.forecast_with(Arc::new(plugins::load_rating(runtime, config, queue)?));
                 (policy.description().clone(), policy.propose(&Pool::default()).map(drop))
             }
         };
