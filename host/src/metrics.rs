@@ -358,6 +358,8 @@ pub struct Metrics {
     pub match_wait_seconds: HistogramFamily<ByQueue>,
     /// Reports by what became of them.
     pub reports: Family<ReportLabels, Counter>,
+    /// Proposals of policies that were dropped because they broke a rule of the pool, beside others that did not.
+    pub proposals_dropped: Family<ByQueue, Counter>,
     /// Statistics that were forced into their bounds.
     pub clamps: Family<ByQueue, Counter>,
     /// Accepted reports that wait for their rating engine.
@@ -436,6 +438,7 @@ impl Metrics {
             matches_ended: Family::default(),
             match_wait_seconds: Family::new_with_constructor(seconds_of_waiting),
             reports: Family::default(),
+            proposals_dropped: Family::default(),
             clamps: Family::default(),
             rating_waiting: Family::default(),
             plugin_calls: Family::default(),
@@ -483,6 +486,7 @@ impl Metrics {
         registry.register("matches_ended", "Matches by how they ended", self.matches_ended.clone());
         registry.register_with_unit("match_wait", "From enqueueing to the match", Unit::Seconds, self.match_wait_seconds.clone());
         registry.register("reports", "Match reports by what became of them", self.reports.clone());
+        registry.register("proposals_dropped", "Proposals of policies that broke a rule of the pool", self.proposals_dropped.clone());
         registry.register("clamps", "Statistics forced into their bounds", self.clamps.clone());
         registry.register("rating_waiting", "Accepted reports that wait for their rating engine", self.rating_waiting.clone());
     }

@@ -1,13 +1,13 @@
 //! A matchmaking policy in service: one warm instance, dropped after any fault.
 //!
-//! Only the shape of the answer is checked here: sizes, ranges, finiteness. Whether a proposal keeps the rules of the pool is decided by
-//! `ladder::pool::check`, proposal by proposal.
+//! The shape of the answer is checked here: sizes, ranges, finiteness, and that not every proposal breaks a rule. Which ones are dropped is
+//! decided by `ladder::pool::check`, proposal by proposal.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ladder::fault::PluginFault;
 use ladder::id::Digest;
-use ladder::pool::{Limit, MatchmakingPolicy, Pool, Proposals};
+use ladder::pool::{Checked, Limit, MatchmakingPolicy, PolicyFault, Pool, Proposals, check};
 use ladder::rating::RatingEngine;
 use wasmtime::Store;
 
@@ -79,6 +79,22 @@ impl PolicyPlugin {
         self.service.reset_quarantine();
     }
 
+    /// Refuses an answer of which the ladder would drop every proposal: it would match nobody, tick after tick, and nobody would notice. As a
+    /// fault it is counted, and leads to quarantine and the fallback. Free slots come and go by themselves, so that a policy that does not
+    /// look at them is no worse than one that waits.
+    fn usable(&self, pool: &Pool, proposals: Proposals) -> Result<Proposals, Stop> {
+        if proposals.ticket.is_empty() && proposals.match_end.is_empty() {
+            return Ok(proposals);
+        }
+        let Checked { proposals: good, faults } = check(&self.service.shape, pool, &proposals);
+        match faults.iter().find(|fault| !matches!(fault, PolicyFault::Slots { .. })) {
+            Some(fault) if good.is_empty() => {
+                Err(bad_output("propose", format!("every proposal breaks a rule of the pool, the first of them: {fault}")))
+            }
+            _ => Ok(proposals),
+        }
+    }
+
     fn start(&self, store: &mut Store<Guest>) -> Result<Exports, Stop> {
         let instance = self.prepared.start(&self.service, store)?;
         Ok(self.exports.load(store, &instance)?)
@@ -97,7 +113,7 @@ impl MatchmakingPolicy for PolicyPlugin {
             store.data_mut().forecaster = self.forecaster(pool);
             let proposals = exports.ranked_plugin_matchmaking_policy().call_propose(&mut *store, borrowed(pool))?;
             store.data_mut().forecaster = None;
-            checked(pool, proposals)
+            self.usable(pool, checked(pool, proposals)?)
         };
         // Taken out for the call: an instance that faulted answers nothing any more and is dropped.
         let (warm, proposals) = match place.take() {

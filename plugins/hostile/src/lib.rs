@@ -46,7 +46,12 @@ pub enum Ending {
         /// Code of the fault.
         code: &'static str,
     },
-    /// A policy's answer has the right shape, and the ladder drops the proposal in it.
+    /// Every proposal of a policy's answer breaks a rule of the pool: none is used, and the call counts as bad output.
+    AgainstTheRules {
+        /// A part of the reason.
+        says: &'static str,
+    },
+    /// A policy's answer has the right shape, and the ladder drops the proposal in it; the policy is not to blame.
     Dropped {
         /// A part of the reason.
         says: &'static str,
@@ -62,6 +67,7 @@ impl Ending {
         match self {
             Self::Refused { .. } => "refused",
             Self::FaultAtLoad { code, .. } | Self::Fault { code, .. } | Self::FaultSometimes { code, .. } => code,
+            Self::AgainstTheRules { .. } => "bad-output",
             Self::Dropped { .. } => "dropped",
             Self::Contained => "contained",
         }

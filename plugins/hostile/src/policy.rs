@@ -11,8 +11,8 @@ const fn propose(code: &'static str) -> Ending {
     Ending::Fault { function: "propose", code }
 }
 
-const fn dropped(says: &'static str) -> Ending {
-    Ending::Dropped { says }
+const fn against_the_rules(says: &'static str) -> Ending {
+    Ending::AgainstTheRules { says }
 }
 
 /// The pool that the numbers below are about: [`crate::guest`] says how an answer is laid out.
@@ -22,67 +22,67 @@ pub(crate) const ALL: &[HostileComponent] = &[
     entry(
         "ticket-twice",
         "matches a queue ticket with itself",
-        dropped("queue ticket 0 is used twice"),
+        against_the_rules("queue ticket 0 is used twice"),
         "(call $match (i32.const 0) (i32.const 0))",
     ),
     entry(
         "past-the-pool",
         "matches somebody who does not wait",
-        dropped("queue ticket 99 is not in the pool"),
+        against_the_rules("queue ticket 99 is not in the pool"),
         "(call $match (i32.const 0) (i32.const 99))",
     ),
     entry(
         "party-split",
         "puts a party on both sides of a match",
-        dropped("queue ticket 2 is used twice"),
+        against_the_rules("queue ticket 2 is used twice"),
         "(call $match (i32.const 2) (i32.const 2))",
     ),
     entry(
         "party-against-one",
         "matches a party of two against one player",
-        dropped("the teams do not have the queue's shape"),
+        against_the_rules("the teams do not have the queue's shape"),
         "(call $match (i32.const 2) (i32.const 0))",
     ),
     entry(
         "no-slots",
         "opens a match in a region without a free slot",
-        dropped("no game server slot is free in region 1"),
+        Ending::Dropped { says: "no game server slot is free in region 1" },
         "(call $match (i32.const 0) (i32.const 1)) (i32.store16 (i32.const 1172) (i32.const 1))",
     ),
     entry(
         "unknown-region",
         "opens a match in a region that the queue does not have",
-        dropped("region 63 is not open to everybody"),
+        against_the_rules("region 63 is not open to everybody"),
         "(call $match (i32.const 0) (i32.const 1)) (i32.store16 (i32.const 1172) (i32.const 63))",
     ),
     entry(
         "shift-overflow",
         "opens a match in region 65,535, to see whether the host counts bits that far",
-        dropped("region 65535 is not open to everybody"),
+        against_the_rules("region 65535 is not open to everybody"),
         "(call $match (i32.const 0) (i32.const 1)) (i32.store16 (i32.const 1172) (i32.const 65535))",
     ),
     entry(
         "enemies",
         "matches two who must not meet",
-        dropped("two queue tickets that must not meet were matched"),
+        against_the_rules("two queue tickets that must not meet were matched"),
         "(call $match (i32.const 0) (i32.const 3))",
     ),
     entry(
         "mismatch",
         "matches a beginner with a champion who is out of reach",
-        dropped("the match is wider than queue ticket 0 accepts"),
+        against_the_rules("the match is wider than queue ticket 0 accepts"),
         "(call $match (i32.const 0) (i32.const 4))",
     ),
     entry(
         "no-backfill",
         "fills a hole that no match has",
-        dropped("backfill 7 was not offered"),
+        against_the_rules("backfill 7 was not offered"),
         "(call $match (i32.const 0) (i32.const 1)) (i32.store (i32.const 1184) (i32.const 7))",
     ),
     entry(
         "crooked-ends",
         "lets a team end where no team is",
-        dropped("the columns of the answer contradict each other"),
+        against_the_rules("the columns of the answer contradict each other"),
         "(call $match (i32.const 0) (i32.const 1)) (i32.store (i32.const 1164) (i32.const -1))",
     ),
     entry(

@@ -86,12 +86,28 @@ fn each_hostile_call_is_its_named_fault_and_leads_to_quarantine() {
     }
 }
 
-/// Goal: nobody is matched against the rules of the pool, whoever proposes it. Method: each answer has a right shape, so it passes the
-/// sandbox; the ladder names what is wrong with the one proposal in it and opens no match.
+/// Goal: nobody is matched against the rules of the pool, whoever proposes it, and a policy that proposes nothing else does not starve its
+/// queue. Method: one bad proposal each; the call is a fault that names the rule, and enough of them in a row are a quarantine.
 #[test]
-fn each_proposal_against_the_rules_of_the_pool_is_dropped() {
+fn a_policy_that_only_breaks_the_rules_of_the_pool_goes_into_quarantine() {
     let runtime = Runtime::new().unwrap();
-    for (component, says) in ending(10, |ending| if let Ending::Dropped { says } = ending { Some(says) } else { None }) {
+    for (component, says) in ending(10, |ending| if let Ending::AgainstTheRules { says } = ending { Some(says) } else { None }) {
+        let (name, trial) = (component.name, Trial::of(&runtime, component.name));
+        for _ in 0..FAULTS_MAX_DEFAULT {
+            let fault = trial.call("propose").expect_err(name);
+            assert_eq!(fault.code(), "bad-output", "{name}");
+            assert!(fault.to_string().contains(says), "{name}: {fault}");
+        }
+        assert!(trial.counters().quarantined, "{name}");
+    }
+}
+
+/// Goal: slots are given out by the host. Method: a policy that does not look at them; its proposal is dropped by name, and that is no fault:
+/// slots come and go by themselves.
+#[test]
+fn a_proposal_without_a_free_slot_is_dropped() {
+    let runtime = Runtime::new().unwrap();
+    for (component, says) in ending(1, |ending| if let Ending::Dropped { says } = ending { Some(says) } else { None }) {
         let trial = Trial::of(&runtime, component.name);
         let Ok(Answer::Proposals(proposals)) = trial.call("propose") else { panic!("{}", component.name) };
         let checked = check(&duel(), &pool(), &proposals);

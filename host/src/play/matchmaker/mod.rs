@@ -75,6 +75,10 @@ impl Play {
         }
         let Some((policy, decision)) = self.decide(matchmaker).await else { return };
         matchmaker.tick.note_limits(&mut self.board().queue(matchmaker.index).mirror);
+        if !decision.faults.is_empty() {
+            let label = ByQueue::new(self.queues[matchmaker.index].name());
+            self.metrics.proposals_dropped.get_or_create(&label).inc_by(decision.faults.len() as u64);
+        }
         for fault in &decision.faults {
             tracing::warn!(queue = self.queues[matchmaker.index].name(), error = %fault, "dropped a proposal of the policy");
         }
