@@ -1,6 +1,7 @@
 //! The plugin that a tool for authors looks at: its component, its role, and the queues it is tried in. Needs no host and no database.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ladder::queue::QueueShape;
 use plugin_runtime::{
@@ -177,12 +178,17 @@ impl Subject {
         runtime.load_rules(self.spec(queue), &queue.shape)
     }
 
-    /// Loads a matchmaking policy.
+    /// Loads a matchmaking policy. Forecasts that it asks for are made by the built-in rating engine.
     ///
     /// # Errors
     /// See [`LoadError`].
     pub fn load_policy(&self, runtime: &Runtime, queue: &QueueConfig) -> Result<PolicyPlugin, LoadError> {
-        runtime.load_policy(self.spec(queue), &queue.shape)
+        let policy = runtime.load_policy(self.spec(queue), &queue.shape)?;
+        if let Some(source) = builtin_of(Role::Rating).and_then(PluginSource::builtin) {
+            let engine = runtime.load_rating(PluginSpec::new("forecast", Role::Rating, source), &queue.shape)?;
+            policy.forecast_with(Arc::new(engine));
+        }
+        Ok(policy)
     }
 }
 
@@ -195,6 +201,12 @@ pub fn read_component(shown: &str) -> Result<PluginSource, SubjectError> {
         Some(name) => PluginSource::builtin(name).ok_or_else(|| SubjectError::UnknownBuiltin { name: name.to_owned() }),
         None => read(Path::new(shown), ""),
     }
+}
+
+/// The first built-in component of a role, without `builtin:`.
+#[must_use]
+pub fn builtin_of(role: Role) -> Option<&'static str> {
+    builtin_names().into_iter().find(|name| plugin_runtime::builtin_role(name) == Some(role))
 }
 
 /// The shape as people say it: `1v1`, `5v5`, `8 alone`.
@@ -313,10 +325,9 @@ fn queues_of(role: Role, manifest: Option<&Manifest>, wished: &Table) -> Result<
         let mut queue = typical(&sizes);
         queue.extend(shape.clone());
         for other in Role::ALL {
-            let builtin = builtin_names().into_iter().find(|name| plugin_runtime::builtin_role(name) == Some(other));
             let mut table = if other == role { plugin.clone() } else { Table::new() };
             // Stands for the component at hand, which need not lie in a file that a configuration could name.
-            table.insert("component".to_owned(), format!("builtin:{}", builtin.unwrap_or_default()).into());
+            table.insert("component".to_owned(), format!("builtin:{}", builtin_of(other).unwrap_or_default()).into());
             queue.insert(other.name().to_owned(), table.into());
         }
         queues.insert(format!("tried-{number}"), queue.into());

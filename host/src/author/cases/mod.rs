@@ -128,3 +128,21 @@ fn index_of(names: &[String], name: &str, place: &str) -> Result<u16, CaseProble
         CaseProblem::unusable(place, format!("the queue does not have `{name}`; it has: {known}"))
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Whoever copies an example has a file that can be read.
+    #[test]
+    fn the_examples_of_the_documentation_are_cases() {
+        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/plugins-tools.md")).unwrap();
+        let blocks: Vec<&str> = page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+        assert_eq!(blocks.len(), 3);
+        for block in blocks {
+            let file: CaseFile = toml::from_str(block).unwrap_or_else(|error| panic!("{error}"));
+            assert!(Role::ALL.iter().any(|role| file.count(*role) > 0), "{block}");
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use ladder::fault::PluginFault;
 use ladder::queue::QueueShape;
-use ladder::rating::{Contest, Rating, RatingEngine, Update};
+use ladder::rating::{Contest, Entrant, Rating, RatingEngine, Update};
 use plugin_runtime::{LoadError, RatingPlugin, Runtime};
 
 use super::bulk::bulk;
@@ -52,7 +52,15 @@ pub(super) fn run(
     if trials.is_empty() {
         return Ok(checks);
     }
-    checks.extend([determinism(&trials), order(&trials, seed), harsh(&trials), winner(&trials), prediction(&trials), bulk(&trials, seed)]);
+    checks.extend([
+        determinism(&trials),
+        order(&trials, seed),
+        harsh(&trials),
+        winner(&trials),
+        prediction(&trials),
+        season(&trials),
+        bulk(&trials, seed),
+    ]);
     let mut used = Used::default();
     pairs.iter().for_each(|(engine, _)| used.add(&engine.counters()));
     checks.push(used.check(queues[0].plugin(subject.role).limits.memory_bytes_max));
@@ -341,6 +349,32 @@ pub(super) fn prediction(trials: &[Trial<'_>]) -> Check {
     };
     let fix = "compute p(i, j) from the difference of the two teams, or divide by the sum of both";
     end("prediction", tried, search("a prediction that depends on who is named first", trials, &own, &fails), fix)
+}
+
+/// A season reset that keeps everything changes nothing, one that keeps nothing makes a stranger, and all between are sound.
+pub(super) fn season(trials: &[Trial<'_>]) -> Check {
+    const KEEPS: [f64; 5] = [0.0, 1e-9, 0.5, 0.999, 1.0];
+    let tried = format!("`soften` of each player's belief, keeping {KEEPS:?}: 1 changes nothing, 0 gives `initial`, within {TOLERANCE:e}");
+    let fails = |trial: &Trial<'_>, Sample { contest, .. }: &Sample| {
+        let softened = |(player, entrant): (usize, &Entrant)| {
+            KEEPS.iter().find_map(|&keep| {
+                let after = match trial.engine.soften(&entrant.rating, keep) {
+                    Ok((after, _)) => after,
+                    Err(fault) => return Some(format!("keeping {keep} of p{}, it {fault}", player + 1)),
+                };
+                let expected = match keep {
+                    0.0 => &trial.initial,
+                    1.0 => &entrant.rating,
+                    _ => return None,
+                };
+                let (wanted, got) = ((expected.mean, expected.uncertainty), (after.mean, after.uncertainty));
+                (!near(expected, &after)).then(|| format!("keeping {keep} of p{} gives {got:?} and not {wanted:?}", player + 1))
+            })
+        };
+        contest.entrants.iter().enumerate().find_map(softened)
+    };
+    let fix = "move mean and uncertainty from `initial` toward the belief by the share that is kept";
+    end("season", tried, search("a season reset", trials, &own, &fails), fix)
 }
 
 fn end(name: &'static str, tried: impl Into<String>, failing: Option<Failing>, fix: &str) -> Check {

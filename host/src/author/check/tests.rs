@@ -43,6 +43,7 @@ enum Flaw {
     Lopsided,
     KillsDecide,
     ForgetsBetweenCalls,
+    SoftensAtOne,
 }
 
 /// An Elo engine of teams, perhaps flawed.
@@ -109,8 +110,10 @@ impl RatingEngine for Elo {
         Ok(Update { ratings, visible, memory: Vec::new() })
     }
 
-    fn soften(&self, rating: &Rating, _: f64) -> Result<(Rating, f64), PluginFault> {
-        Ok((rating.clone(), rating.mean))
+    fn soften(&self, rating: &Rating, keep: f64) -> Result<(Rating, f64), PluginFault> {
+        let keep = if self.flaw == Flaw::SoftensAtOne { 0.9 * keep } else { keep };
+        let (mean, uncertainty) = (1500.0 + keep * (rating.mean - 1500.0), 100.0 + keep * (rating.uncertainty - 100.0));
+        Ok((Rating { mean, uncertainty, memory: Vec::new() }, mean))
     }
 
     fn predict(&self, _memory: &[u8], line_up: &[Entrant], _at: &Setting) -> Result<Vec<f64>, PluginFault> {
@@ -169,6 +172,7 @@ fn rating_checks(flaw: Flaw) -> (QueueShape, Vec<Check>) {
         rating::harsh(&trials),
         rating::winner(&trials),
         rating::prediction(&trials),
+        rating::season(&trials),
         bulk::bulk(&trials, 1),
     ];
     (shape, checks)
@@ -187,6 +191,7 @@ fn each_flaw_of_a_rating_engine_is_found_by_its_check() {
         (Flaw::Winner, vec!["winner"]),
         (Flaw::Lopsided, vec!["prediction"]),
         (Flaw::ForgetsBetweenCalls, vec!["bulk"]),
+        (Flaw::SoftensAtOne, vec!["season"]),
     ];
     for (flaw, expected) in table {
         assert_eq!(failed(&rating_checks(flaw).1), expected, "{flaw:?}");

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use plugin_runtime::{Runtime, builtin_names, builtin_role};
+use plugin_runtime::Runtime;
 use serde_json::{Value, json};
 
 use super::subject::SubjectArguments;
 use crate::author::bench::{Bench, BenchError, BenchRow, bench};
-use crate::author::subject::{Subject, read_component};
+use crate::author::subject::{Subject, builtin_of, read_component};
 use crate::cli::failure::{Failure, chain};
 use crate::cli::terminal::table;
 use crate::cli::{Context, Exit};
@@ -32,8 +32,7 @@ pub(super) fn run(context: &Context<'_>, runtime: &Runtime, arguments: &Argument
         return Err(Failure::usage(format!("--seconds {} is no time", arguments.seconds), "1 is enough for figures that repeat"));
     };
     let subject = Subject::find(runtime, arguments.subject.wish(context)?)?;
-    let builtin = builtin_names().into_iter().find(|name| builtin_role(name) == Some(subject.role));
-    let others = arguments.against.clone().into_iter().chain(builtin.map(|name| format!("builtin:{name}")));
+    let others = arguments.against.clone().into_iter().chain(builtin_of(subject.role).map(|name| format!("builtin:{name}")));
     let mut subjects = vec![subject.clone()];
     for other in others {
         let source = read_component(&other)?;
