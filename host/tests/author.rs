@@ -155,6 +155,39 @@ fn a_backtest_gives_the_figures_of_an_import() {
     }
 }
 
+/// Goal: shadows are judged on what a community played. Method: one shadow that is the engine in force under another name, one with other
+/// parameters, one whose parameters no engine takes.
+#[test]
+fn shadows_are_compared_with_the_engine_in_force_on_the_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(run(folder.path(), &["init", "--yes"]).status.code(), Some(0));
+    let file = excerpt(folder.path(), "halo2_h2h", 150);
+    json_in(folder.path(), &["journal", "import", &file, "--create"], 0);
+    let plugins = folder.path().join("plugins.toml");
+    let before = std::fs::read_to_string(&plugins).unwrap();
+    json_in(folder.path(), &["plugin", "compare", "excerpt"], 2);
+    let shadows = "\n[queue.excerpt.shadow.same]\ncomponent = \"builtin:gaussian\"\n\
+                   [queue.excerpt.shadow.wild]\ncomponent = \"builtin:gaussian\"\n[queue.excerpt.shadow.wild.parameters]\ntau = 4.0\n";
+    std::fs::write(&plugins, format!("{before}{shadows}")).unwrap();
+    let answer = json_in(folder.path(), &["plugin", "compare", "excerpt", "--top", "3"], 0);
+    let engines = answer["engines"].as_array().unwrap();
+    let names: Vec<_> = engines.iter().map(|engine| engine["engine"].as_str().unwrap()).collect();
+    assert_eq!(names, ["(in force)", "same", "wild"]);
+    let tested = json_in(folder.path(), &["plugin", "backtest", "builtin:gaussian", "--journal", "excerpt"], 0);
+    assert!(near(figures(&engines[0]), figures(&tested["engines"][0])), "{answer} {tested}");
+    assert!(near(figures(&engines[0]), figures(&engines[1])) && !near(figures(&engines[0]), figures(&engines[2])), "{answer}");
+    assert_eq!(engines[1]["moves"].as_array().unwrap().len(), 0, "the same engine moves nobody: {answer}");
+    let moves = engines[2]["moves"].as_array().unwrap();
+    assert_eq!(moves.len(), 3, "{answer}");
+    assert!(moves.iter().all(|moved| moved["rank"] != moved["would_be"] && moved["name"].is_string()), "{answer}");
+    let pairs =
+        |engine: &Value| -> u64 { engine["calibration"].as_array().unwrap().iter().map(|tenth| tenth["pairs"].as_u64().unwrap()).sum() };
+    assert!(engines.iter().all(|engine| pairs(engine) == 150), "each duel is one pair: {answer}");
+    std::fs::write(&plugins, format!("{before}{}", shadows.replace("tau = 4.0", "tau = -4.0"))).unwrap();
+    let answer = json_in(folder.path(), &["plugin", "compare", "excerpt"], 1);
+    assert!(answer["engines"][2]["failure"].is_object() && answer["engines"][1]["log_loss"].is_number(), "{answer}");
+}
+
 #[test]
 fn a_backtest_shows_the_built_in_engine_beside_and_names_lines_that_it_leaves_out() {
     let folder = tempfile::tempdir().unwrap();

@@ -79,6 +79,66 @@ impl Score {
     }
 }
 
+/// How often what was predicted came about: pairs of teams by the probability that was predicted for the first.
+///
+/// In the order in which teams stand, so that a pair counts once. An engine is calibrated if the two means of each tenth agree.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Calibration {
+    tenths: [Tenth; 10],
+}
+
+/// The pairs whose prediction fell into one tenth of 0 to 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Tenth {
+    /// How many.
+    pub pairs: u64,
+    predicted: f64,
+    came_about: f64,
+}
+
+impl Tenth {
+    /// Mean of the predictions; `None` without pairs.
+    #[must_use]
+    pub fn predicted(&self) -> Option<f64> {
+        mean(self.predicted, self.pairs)
+    }
+
+    /// Share of pairs whose first team placed before the second, draws counting half; `None` without pairs.
+    #[must_use]
+    pub fn came_about(&self) -> Option<f64> {
+        mean(self.came_about, self.pairs)
+    }
+}
+
+impl Calibration {
+    /// Adds one contest, as [`Score::add`] takes it; another number of predictions than pairs is left out.
+    pub fn add(&mut self, places: &[u16], predicted: &[f64]) {
+        if predicted.len() != places.len() * places.len().saturating_sub(1) / 2 {
+            return;
+        }
+        let mut predictions = predicted.iter();
+        for (i, first) in places.iter().enumerate() {
+            for (second, &p) in places[i + 1..].iter().zip(&mut predictions) {
+                // A float-to-integer cast saturates: whatever p is, it falls into some tenth.
+                let tenth = &mut self.tenths[((p * 10.0) as usize).min(9)];
+                tenth.pairs += 1;
+                tenth.predicted += p;
+                tenth.came_about += match first.cmp(second) {
+                    core::cmp::Ordering::Less => 1.0,
+                    core::cmp::Ordering::Equal => 0.5,
+                    core::cmp::Ordering::Greater => 0.0,
+                };
+            }
+        }
+    }
+
+    /// From 0 to 0.1 up to 0.9 to 1.
+    #[must_use]
+    pub fn tenths(&self) -> &[Tenth; 10] {
+        &self.tenths
+    }
+}
+
 fn mean(sum: f64, count: u64) -> Option<f64> {
     (count > 0).then(|| sum / count as f64)
 }
@@ -111,6 +171,17 @@ mod tests {
         score.add(&[0, 1, 2], &[0.9]);
         score.add(&[0], &[]);
         assert_eq!(score.contests(), 0);
+    }
+
+    #[test]
+    fn every_pair_falls_into_the_tenth_of_its_prediction() {
+        let mut calibration = Calibration::default();
+        calibration.add(&[0, 1, 1], &[1.0, 0.64, 0.61]);
+        calibration.add(&[0, 1], &[0.5, 0.5]);
+        let tenths = calibration.tenths();
+        assert_eq!((tenths[9].pairs, tenths[9].came_about()), (1, Some(1.0)));
+        assert_eq!((tenths[6].pairs, tenths[6].predicted(), tenths[6].came_about()), (2, Some(0.625), Some(0.75)));
+        assert_eq!((tenths[5].pairs, tenths[5].predicted()), (0, None));
     }
 
     #[test]

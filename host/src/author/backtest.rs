@@ -6,7 +6,7 @@
 use ladder::bulk::{BulkRatingEngine, Cohort, Journal};
 use ladder::fault::PluginFault;
 use ladder::rating::{Entrant, RatingEngine};
-use ladder::score::Score;
+use ladder::score::{Calibration, Score};
 use ladder::time::UnixSeconds;
 
 use super::past::Past;
@@ -20,6 +20,10 @@ pub struct Backtest {
     pub declined: u64,
     /// How its predictions fared.
     pub score: Score,
+    /// How often what they said came about.
+    pub calibration: Calibration,
+    /// What people would see of each player now, by the number of the player in the history.
+    pub visible: Vec<f64>,
 }
 
 /// The engine broke its contract; the contests before were rated. The author's fault.
@@ -42,18 +46,22 @@ pub fn backtest(
     scored_from: u64,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Backtest, BacktestFault> {
-    let (stranger, _) = engine.initial().map_err(|fault| BacktestFault { contest: 1, fault })?;
+    let (stranger, shown) = engine.initial().map_err(|fault| BacktestFault { contest: 1, fault })?;
     let mut cohort = Cohort::default();
     for _ in 0..past.players {
         cohort.push(&stranger, 0, UnixSeconds::default());
     }
-    let mut run = Run { backtest: Backtest::default(), position: 0, scored_from, cohort, memory: Vec::new() };
+    let backtest = Backtest { visible: vec![shown; past.players], ..Backtest::default() };
+    let mut run = Run { backtest, position: 0, scored_from, cohort, memory: Vec::new() };
     for stretch in &past.stretches {
         match engine.bulk() {
             Some(bulk) => run.rate_many(bulk, stretch)?,
             None => run.rate_each(engine, stretch, progress)?,
         }
         progress(run.position);
+    }
+    if let Some(bulk) = engine.bulk() {
+        run.backtest.visible = bulk.visible_many(&run.cohort).map_err(|fault| BacktestFault { contest: run.position, fault })?;
     }
     Ok(run.backtest)
 }
@@ -105,7 +113,8 @@ impl Run {
                 }
                 Err(fault) => return Err(BacktestFault { contest: self.position + 1, fault }),
             };
-            for (&player, rating) in stretch.players(number).iter().zip(&update.ratings) {
+            for ((&player, rating), &visible) in stretch.players(number).iter().zip(&update.ratings).zip(&update.visible) {
+                self.backtest.visible[player as usize] = visible;
                 let contests = self.cohort.played(player).0.saturating_add(1);
                 self.cohort.set(player, (rating.mean, rating.uncertainty), contests, contest.setting.at_s, &rating.memory);
             }
@@ -127,6 +136,7 @@ impl Run {
         self.backtest.rated += 1;
         if self.position >= self.scored_from {
             self.backtest.score.add(places, predicted);
+            self.backtest.calibration.add(places, predicted);
         }
         self.position += 1;
     }

@@ -77,6 +77,14 @@ impl Past {
         Self { shape, ..Self::default() }
     }
 
+    /// Who has which number in the contests.
+    #[must_use]
+    pub fn ids(&self) -> Vec<PlayerId> {
+        let mut ids: Vec<_> = self.numbers.iter().map(|(&player, &number)| (number, player)).collect();
+        ids.sort_unstable();
+        ids.into_iter().map(|(_, player)| player).collect()
+    }
+
     /// Contests in all.
     #[must_use]
     pub fn contests(&self) -> usize {

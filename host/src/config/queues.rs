@@ -24,6 +24,8 @@ pub const PLAYERS_MAX: usize = 256;
 pub const NAMES_MAX: usize = 256;
 /// Bytes of one name at most.
 pub const NAME_LEN_MAX: usize = 64;
+/// Shadows of one queue at most.
+const SHADOWS_MAX: usize = 16;
 /// Roles fit a 32-bit mask.
 pub const ROLES_MAX: usize = 32;
 
@@ -44,6 +46,8 @@ pub struct QueueConfig {
     pub policy: PluginConfig,
     /// What matches players while the policy is in quarantine.
     pub policy_fallback: PolicyFallback,
+    /// Rating engines that are only compared with the one in force, by name.
+    pub shadows: BTreeMap<String, PluginConfig>,
 }
 
 impl QueueConfig {
@@ -139,6 +143,7 @@ struct WrittenQueue {
     rating: WrittenRating,
     rules: WrittenRules,
     policy: WrittenPolicy,
+    shadow: BTreeMap<String, WrittenShadow>,
 }
 
 /// [`WasiGrant`] as it is written.
@@ -194,6 +199,7 @@ macro_rules! written_plugin {
 written_plugin!(WrittenRating { fallback: RatingFallback });
 written_plugin!(WrittenRules { outer_bounds: BTreeMap<String, Vec<f64>>, });
 written_plugin!(WrittenPolicy { fallback: PolicyFallback });
+written_plugin!(WrittenShadow {});
 
 /// What the three plugin tables share.
 struct WrittenPlugin<'a> {
@@ -238,8 +244,9 @@ fn check_queue(document: &mut Document<'_>, name: &str, written: WrittenQueue, b
             Role::Rules => written.rules.plugin(),
             Role::Policy => written.policy.plugin(),
         };
-        check_plugin(document, name, role, &plugin, builtins)
+        check_plugin(document, Seat { queue: name, role, shadow: None }, &plugin, builtins)
     });
+    let shadows = check_shadows(document, name, &written, builtins);
     let outer_bounds = check_bounds(document, name, &written);
     let [rating, rules, policy] = plugins;
     Some(QueueConfig {
@@ -249,6 +256,7 @@ fn check_queue(document: &mut Document<'_>, name: &str, written: WrittenQueue, b
         outer_bounds,
         policy: policy?,
         policy_fallback: written.policy.fallback,
+        shadows,
         shape: QueueShape {
             queue: name.to_owned(),
             teams,
@@ -367,14 +375,48 @@ fn check_bounds(document: &mut Document<'_>, queue: &str, written: &WrittenQueue
     bounds
 }
 
-fn check_plugin(
-    document: &mut Document<'_>,
-    queue: &str,
+/// Rating engines beside the one in force.
+fn check_shadows(document: &mut Document<'_>, queue: &str, written: &WrittenQueue, builtins: &[&str]) -> BTreeMap<String, PluginConfig> {
+    if written.shadow.len() > SHADOWS_MAX {
+        document.refuse(&["queue", queue, "shadow"], format!("{} shadows, at most {SHADOWS_MAX}", written.shadow.len()), String::new());
+    }
+    let mut shadows = BTreeMap::new();
+    for (name, plugin) in &written.shadow {
+        if !is_name(name) {
+            document.refuse(&["queue", queue, "shadow", name], format!("`{}` cannot name a shadow", name.escape_debug()), name_rule());
+            continue;
+        }
+        let seat = Seat { queue, role: Role::Rating, shadow: Some(name) };
+        let plugin = check_plugin(document, seat, &plugin.plugin(), builtins);
+        shadows.extend(plugin.map(|plugin| (name.clone(), plugin)));
+    }
+    shadows
+}
+
+/// Where a plugin stands in the file.
+#[derive(Clone, Copy)]
+struct Seat<'a> {
+    queue: &'a str,
     role: Role,
-    written: &WrittenPlugin<'_>,
-    builtins: &[&str],
-) -> Option<PluginConfig> {
-    let component = check_component(document, queue, role, written, builtins);
+    /// The name of a shadow of the role.
+    shadow: Option<&'a str>,
+}
+
+impl<'a> Seat<'a> {
+    fn path(&self, below: &[&'a str]) -> Vec<&'a str> {
+        let mut path = vec!["queue", self.queue];
+        match self.shadow {
+            Some(shadow) => path.extend(["shadow", shadow]),
+            None => path.push(self.role.name()),
+        }
+        path.extend_from_slice(below);
+        path
+    }
+}
+
+fn check_plugin(document: &mut Document<'_>, seat: Seat<'_>, written: &WrittenPlugin<'_>, builtins: &[&str]) -> Option<PluginConfig> {
+    let component = check_component(document, seat, written, builtins);
+    let role = seat.role;
     let defaults = Limits::of(role);
     let limits = Limits {
         fuel_max: written.fuel_max.unwrap_or(defaults.fuel_max),
@@ -396,17 +438,17 @@ fn check_plugin(
     ];
     for (key, value, least, most) in budgets {
         if !(least..=most).contains(&value) {
-            let path = ["queue", queue, role.name(), key];
+            let path = seat.path(&[key]);
             document.refuse(&path, format!("{value} is out of range: it must be {least} to {most}"), String::new());
         }
     }
     let faults_max = written.faults_max.unwrap_or(FAULTS_MAX_DEFAULT);
     if faults_max == 0 {
-        let path = ["queue", queue, role.name(), "faults_max"];
+        let path = seat.path(&["faults_max"]);
         document.refuse(&path, "a plugin without a single permitted fault never runs".to_owned(), "write 1 or more".to_owned());
     }
     let parameters = serde_json::Value::Object(
-        written.parameters.iter().map(|(key, value)| (key.clone(), check_parameter(document, queue, role, key, value))).collect(),
+        written.parameters.iter().map(|(key, value)| (key.clone(), check_parameter(document, seat, key, value))).collect(),
     );
     let wasi = match written.wasi {
         WrittenWasi::None => WasiGrant::None,
@@ -415,25 +457,21 @@ fn check_plugin(
     Some(PluginConfig { component: component?, limits, faults_max, wasi, parameters: parameters.to_string() })
 }
 
-fn check_component(
-    document: &mut Document<'_>,
-    queue: &str,
-    role: Role,
-    written: &WrittenPlugin<'_>,
-    builtins: &[&str],
-) -> Option<ComponentSource> {
-    let plugin = ["queue", queue, role.name()];
-    let place = |key| ["queue", queue, role.name(), key];
+fn check_component(document: &mut Document<'_>, seat: Seat<'_>, written: &WrittenPlugin<'_>, builtins: &[&str]) -> Option<ComponentSource> {
+    let place = |key| seat.path(&[key]);
     let Some(component) = written.component else {
-        let example = match role {
+        let example = match seat.role {
             Role::Rating => "builtin:gaussian",
             Role::Rules => "builtin:bounds",
             Role::Policy => "builtin:skill-window",
         };
         document.refuse(
-            &plugin,
-            format!("queue `{queue}` has no component for the role `{}`", role.name()),
-            format!("write `[queue.{queue}.{}]` and below it `component = \"{example}\"`", role.name()),
+            &seat.path(&[]),
+            match seat.shadow {
+                None => format!("queue `{}` has no component for the role `{}`", seat.queue, seat.role.name()),
+                Some(shadow) => format!("shadow `{shadow}` of queue `{}` has no component", seat.queue),
+            },
+            format!("write `[{}]` and below it `component = \"{example}\"`", seat.path(&[]).join(".")),
         );
         return None;
     };
@@ -469,9 +507,9 @@ fn check_component(
 }
 
 /// TOML's values as JSON's. Dates and numbers that are not finite have no place there.
-fn check_parameter(document: &mut Document<'_>, queue: &str, role: Role, key: &str, value: &toml::Value) -> serde_json::Value {
+fn check_parameter(document: &mut Document<'_>, seat: Seat<'_>, key: &str, value: &toml::Value) -> serde_json::Value {
     to_json(value).unwrap_or_else(|problem| {
-        document.refuse(&["queue", queue, role.name(), "parameters", key], problem, String::new());
+        document.refuse(&seat.path(&["parameters", key]), problem, String::new());
         serde_json::Value::Null
     })
 }

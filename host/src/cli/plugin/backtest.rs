@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ladder::id::JournalSeq;
+use ladder::queue::QueueShape;
 use plugin_runtime::{PluginSource, RatingPlugin, Role, Runtime};
 use serde_json::{Value, json};
+use store::Store;
 
 use super::subject::SubjectArguments;
 use crate::author::backtest::{Backtest, backtest};
@@ -73,11 +75,16 @@ pub(super) fn run(context: &Context<'_>, runtime: &Runtime, arguments: &Argument
 
 fn journal(context: &Context<'_>, queue: &str, subject: &Subject) -> Result<Past, Failure> {
     let store = context.open_store(&context.load_config()?)?;
+    read_journal(&store, queue, subject.queues[0].shape.clone())
+}
+
+/// The accepted reports of a queue that are to be rated.
+pub(super) fn read_journal(store: &Store, queue: &str, shape: QueueShape) -> Result<Past, Failure> {
     let known = store.list_queues().wait()?;
     let Some((id, _)) = known.iter().find(|(_, name)| name == queue) else {
         return Err(Failure::refused(format!("the journal has no report of queue {}", text::printable(queue)), ""));
     };
-    let mut past = Past::of_queue(subject.queues[0].shape.clone());
+    let mut past = Past::of_queue(shape);
     let mut after = JournalSeq(0);
     loop {
         let reports = store.load_reports(*id, after, ENTRIES_PER_READ).wait()?;
@@ -108,7 +115,7 @@ fn measure(context: &Context<'_>, runtime: &Runtime, subject: &Subject, past: &P
 fn answer(context: &Context<'_>, arguments: &Arguments, past: &Past, rows: &[Row]) -> Result<Exit, Failure> {
     let number = |value: Option<f64>, digits: usize| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"));
     let shown = rows.iter().map(|row| {
-        let Backtest { rated, declined, score } = &row.backtest;
+        let Backtest { rated, declined, score, .. } = &row.backtest;
         let accuracy = score.accuracy().map_or_else(|| "-".to_owned(), |accuracy| format!("{:.2} %", accuracy * 100.0));
         let per_s = (rated + declined) as f64 / row.wall.as_secs_f64().max(1e-9);
         [
@@ -146,7 +153,7 @@ fn source(arguments: &Arguments) -> String {
 }
 
 fn to_json(row: &Row) -> Value {
-    let Backtest { rated, declined, score } = &row.backtest;
+    let Backtest { rated, declined, score, .. } = &row.backtest;
     json!({
         "engine": row.engine,
         "rated": rated,

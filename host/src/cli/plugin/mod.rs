@@ -5,6 +5,7 @@ mod backtest;
 mod bench;
 mod build;
 mod check;
+mod compare;
 mod following;
 mod install;
 mod new;
@@ -81,6 +82,10 @@ pub(super) enum Command {
     /// Predict a history contest by contest, before rating each; show log loss, accuracy and Brier score beside the built-in engine's.
     #[command(after_help = "Example: ranked plugin backtest my-engine.component.wasm --data halo2_h2h.ndjson.gz --score-after 0.5")]
     Backtest(backtest::Arguments),
+    /// Compare the shadows of a queue with its rating engine on the community's own matches: log loss, accuracy, Brier score, calibration,
+    /// and who would move where. Exit code 1 if a shadow does not load or faults.
+    #[command(after_help = "Example: ranked plugin compare duel --json")]
+    Compare(compare::Arguments),
     /// Type contests (`a,b beat c,d 16-9`) and see what a rating engine makes of them. Reads standard input, also from a pipe.
     #[command(after_help = "Example: ranked plugin repl builtin:gaussian")]
     Repl(repl::Arguments),
@@ -105,6 +110,7 @@ pub(super) fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failu
         Command::Test(arguments) => test::run(context, &runtime, &arguments),
         Command::Bench(arguments) => bench::run(context, &runtime, &arguments),
         Command::Backtest(arguments) => backtest::run(context, &runtime, &arguments),
+        Command::Compare(arguments) => compare::run(context, &runtime, &arguments),
         Command::Repl(arguments) => repl::run(context, &runtime, &arguments),
     }
 }
