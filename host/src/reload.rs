@@ -23,7 +23,7 @@ use ladder::rating::RatingEngine;
 use ladder::rules::StatRules as _;
 use ladder::time::UnixMillis;
 use plugin_runtime::{Description, PolicyPlugin, RatingPlugin, Role, RulesPlugin, Runtime, builtin_names};
-use store::{InstallRefusal, PluginState, ReloadId, ReplayProgress, Store, StoreError, Wanted};
+use store::{ControlGeneration, InstallRefusal, PluginState, ReloadId, ReplayProgress, Store, StoreError, Wanted};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -194,6 +194,7 @@ impl Reloader {
         let mut ticks = tokio::time::interval(POLL_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut serving = JoinSet::new();
+        let mut seen = None;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -206,7 +207,36 @@ impl Reloader {
                 Ok(taken) => drop(serving.spawn(Arc::clone(&self).serve(taken))),
                 Err(error) => tracing::error!(%error, code = error.code(), "requests to reload plugins cannot be read"),
             }
+            match self.follow_other_processes(&mut seen).await {
+                Ok(false) => {}
+                Ok(true) => drop(serving.spawn(Arc::clone(&self).serve(Vec::new()))),
+                Err(error) => tracing::error!(%error, code = error.code(), "the rating engines in force cannot be read"),
+            }
         }
+    }
+
+    /// Whether another process has put a rating engine in force that this one does not run: `ranked journal import` does so after an edit
+    /// of `plugins.toml`. Reports would wait until that engine is loaded here, too.
+    async fn follow_other_processes(&self, seen: &mut Option<ControlGeneration>) -> Result<bool, StoreError> {
+        let store = &self.parts.store;
+        let now = store.control_generation().await?;
+        if seen.replace(now) == Some(now) {
+            return Ok(false);
+        }
+        for queue in &self.queues {
+            let Some(active) = store.active_engine(queue.id).await? else { continue };
+            let settled = {
+                let standing = queue.standing();
+                standing.building.is_none() && !standing.refused[index(Role::Rating)]
+            };
+            // Asked in this order: an engine of our own is built until it is what runs here.
+            let rating = Arc::clone(&queue.watched.plugins().rating);
+            if settled && (active.digest != rating.digest() || active.parameters != rating.parameters()) {
+                tracing::info!(queue = queue.watched.queue(), digest = %active.digest, "another process put a rating engine in force");
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     async fn take_requests(&self) -> Result<Vec<ReloadId>, StoreError> {
@@ -385,12 +415,16 @@ impl Reloader {
                 return;
             }
             standing.rates = number;
+        }
+        self.parts.play.queues()[position].swap_rating(Arc::clone(&engine) as _);
+        queue.watched.exchange(&self.parts.metrics, |plugins| plugins.rating = engine);
+        {
+            // Last: as long as it is being built, nobody wonders that the database has another engine in force than this process.
+            let mut standing = queue.standing();
             if standing.building.as_ref().is_some_and(|(building, _)| *building == number) {
                 standing.building = None;
             }
         }
-        self.parts.play.queues()[position].swap_rating(Arc::clone(&engine) as _);
-        queue.watched.exchange(&self.parts.metrics, |plugins| plugins.rating = engine);
         self.swapped(queue, Role::Rating, |standing| standing.in_force.rating = config).await;
         self.parts.play.refresh_ratings(position).await;
         self.parts.play.rate_backlog().await;

@@ -151,6 +151,34 @@ async fn hold_and_release(fixed: &str) {
     world.stop().await;
 }
 
+/// An operator edits `plugins.toml` and imports history with the new engine while the host runs with the old one: the host follows, and the
+/// next report is rated at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_host_follows_an_engine_that_another_process_put_in_force() {
+    let world = World::start_with(Plan { plugins: queue(DUEL, "deadline_ms_max = 10000"), ..Plan::default() }).await;
+    let mut server = world.game_server(OWNERS[0]).await;
+    let mut duel = world.duel(&mut server).await;
+    let changed = queue(DUEL, "deadline_ms_max = 10000\n[queue.duel.rating.parameters]\nbeta = 5.0");
+    world.write_plugins(&changed);
+    let queues = parse_queues("plugins.toml", &changed, &plugin_runtime::builtin_names()).unwrap();
+    let config = Config::new(HostConfig::default(), queues, world.folder().to_owned());
+    let engine = Arc::new(host::plugins::load_rating(&Runtime::new().unwrap(), &config, &config.queues[0]).unwrap());
+    let (id, _) = world.host().rating_engine(DUEL).unwrap();
+    world
+        .open_store()
+        .install_engine(id, Arc::clone(&engine) as Arc<dyn RatingEngine>, |_| (), world.clock().now())
+        .await
+        .unwrap()
+        .unwrap();
+    eventually("the other engine", async || world.host().rating_engine(DUEL).unwrap().1.parameters() == engine.parameters()).await;
+    server.client.report(report(&duel.allow, 1)).await.unwrap();
+    server.report_ack().await;
+    for player in &mut duel.players {
+        assert_eq!(player.ended().await.ending(), v1::MatchEnding::Rated);
+    }
+    world.stop().await;
+}
+
 /// The same two players once more.
 async fn next_match(duel: &mut Duel, server: &mut GameServer) {
     for player in &mut duel.players {

@@ -153,6 +153,11 @@ impl BotPlayer {
                     sleep(self.plan.think_time).await;
                     self.enqueue(&mut session, &mut turn).await?;
                 }
+                // Too many requests, or a busy host: a bot that did not ask again would wait for ever.
+                ToPlayer::Refusal(refusal) if refusal.retry_after_ms > 0 => {
+                    sleep(Duration::from_millis(u64::from(refusal.retry_after_ms))).await;
+                    self.enqueue(&mut session, &mut turn).await?;
+                }
                 _ => {}
             }
         }
