@@ -475,3 +475,90 @@ fn check_len(place: &'static str, column: &str, len: usize, expected: usize) -> 
 fn without_negative_zero(value: f64) -> f64 {
     value + 0.0
 }
+
+#[cfg(test)]
+mod tests {
+    use ladder::rating::{Contest, Entrant, Rating, Setting};
+    use ladder::time::UnixSeconds;
+
+    use super::*;
+
+    /// A duel of players 0 and 1; player 2 looks on in the same chunk, because a second duel of 1 and 2 was declined.
+    fn chunk() -> Chunk {
+        let (mut journal, mut cohort) = (Journal::default(), Cohort::default());
+        let rating = Rating { mean: 25.0, uncertainty: 8.0, memory: Vec::new() };
+        for _ in 0..3 {
+            cohort.push(&rating, 4, UnixSeconds(50));
+        }
+        for players in [[0, 1], [1, 2]] {
+            let entrants: Vec<Entrant> = (0..2).map(|team| cohort.entrant(players[usize::from(team)], team, UnixSeconds(60))).collect();
+            let setting = Setting { at_s: UnixSeconds(60), ..Setting::default() };
+            let contest = Contest { places: vec![0, 1], scores: Vec::new(), setting, totals: Vec::new(), trust: 1.0, entrants };
+            journal.push(&contest, &players);
+        }
+        Chunk { journal, cohort, players: vec![0, 1, 2] }
+    }
+
+    fn good() -> wit::Outcome {
+        wit::Outcome {
+            cohort: wit::CohortResult {
+                mean: vec![26.0, 24.0, 25.0],
+                uncertainty: vec![7.0, 7.0, 8.0],
+                contests: vec![5, 5, 4],
+                last_at_s: vec![60, 60, 50],
+                memory: vec![9, 9],
+                memory_end: vec![2, 2, 2],
+            },
+            memory: Vec::new(),
+            fault: vec![0, 2],
+            predicted: vec![0.5, 0.5],
+            trace: wit::Trace { mean: vec![26.0, 24.0, 24.0, 25.0], uncertainty: vec![7.0; 4], visible: vec![-0.0; 4] },
+        }
+    }
+
+    #[test]
+    fn a_good_answer_is_taken_over() {
+        let Ok(outcome) = checked(&chunk(), good(), true) else { panic!("it was refused") };
+        assert_eq!(outcome.declined, [Declined { contest: 1, detail: "out-of-range" }]);
+        assert_eq!((outcome.cohort.memory(0), outcome.cohort.memory(1)), ([9, 9].as_slice(), [].as_slice()));
+        assert!(outcome.trace.visible.iter().all(|visible| visible.is_sign_positive()), "no negative zero");
+    }
+
+    #[test]
+    fn each_bad_answer_is_refused_with_its_column() {
+        type Spoil = fn(&mut wit::Outcome);
+        let table: [(&str, Spoil); 16] = [
+            ("fault", |answer| answer.fault.push(0)),
+            ("fault 3", |answer| answer.fault[1] = 3),
+            ("predicted", |answer| answer.predicted.truncate(1)),
+            ("predicted", |answer| answer.predicted[0] = 1.01),
+            ("predicted", |answer| answer.predicted[1] = f64::NAN),
+            ("of the queue", |answer| answer.memory = vec![0; QUEUE_MEMORY_BYTES_MAX + 1]),
+            ("cohort.mean", |answer| answer.cohort.mean[0] = f64::INFINITY),
+            ("cohort.mean", |answer| answer.cohort.mean.push(1.0)),
+            ("cohort.uncertainty", |answer| answer.cohort.uncertainty[1] = 0.0),
+            ("counts other", |answer| answer.cohort.contests[0] = 4),
+            ("counts other", |answer| answer.cohort.last_at_s[2] = 60),
+            ("changed player 2", |answer| answer.cohort.mean[2] = 25.5),
+            ("memory of a player", |answer| answer.cohort.memory_end = vec![2, 1, 2]),
+            ("cohort.memory", |answer| answer.cohort.memory.push(1)),
+            ("trace.visible", |answer| answer.trace.visible[3] = f64::NAN),
+            ("trace.mean", |answer| answer.trace.mean.truncate(3)),
+        ];
+        for (expected, spoil) in table {
+            let mut answer = good();
+            spoil(&mut answer);
+            match checked(&chunk(), answer, true) {
+                Err(Stop::Fault(PluginFault::BadOutput { place: "rate-many", problem })) => {
+                    assert!(problem.contains(expected), "{expected}: {problem}");
+                }
+                _ => panic!("{expected}: it was taken"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_trace_that_nobody_asked_for_is_refused() {
+        assert!(checked(&chunk(), good(), false).is_err());
+    }
+}
