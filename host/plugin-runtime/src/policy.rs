@@ -42,6 +42,7 @@ impl PolicyPlugin {
     pub(crate) fn new(loaded: Loaded) -> Result<Self, LoadError> {
         let Loaded { mut service, prepared, description, imports_forecast } = loaded;
         let exports = PolicyIndices::new(&prepared.pre).map_err(|source| LoadError::Mismatch { source })?;
+        prepared.compare_types(&service, |store, instance| exports.load(store, instance))?;
         service.begin();
         let (forecasts_of, warm) = (Mutex::default(), Mutex::default());
         Ok(Self { service, prepared, exports, description, imports_forecast, forecasts_of, warm })

@@ -29,6 +29,7 @@ impl RatingPlugin {
     pub(crate) fn new(loaded: Loaded) -> Result<Self, LoadError> {
         let Loaded { mut service, prepared, description, .. } = loaded;
         let exports = RatingIndices::new(&prepared.pre).map_err(|source| LoadError::Mismatch { source })?;
+        prepared.compare_types(&service, |store, instance| exports.load(store, instance))?;
         let initial = call(&service, &prepared, &exports, "initial", |store, engine| {
             let rating = checked("initial", engine.ranked_plugin_rating_engine().call_initial(&mut *store)?)?;
             let visible = visible(store, engine, &rating)?;

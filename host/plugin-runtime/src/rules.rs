@@ -31,6 +31,7 @@ impl RulesPlugin {
     pub(crate) fn new(loaded: Loaded) -> Result<Self, LoadError> {
         let Loaded { mut service, prepared, description, .. } = loaded;
         let exports = RulesIndices::new(&prepared.pre).map_err(|source| LoadError::Mismatch { source })?;
+        prepared.compare_types(&service, |store, instance| exports.load(store, instance))?;
         let bounds = service.call_fresh("bounds", |store| {
             let instance = prepared.start(&service, store)?;
             let rules = exports.load(&mut *store, &instance)?;

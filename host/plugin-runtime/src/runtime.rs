@@ -267,6 +267,23 @@ impl Prepared {
         }
     }
 
+    /// Loads the functions of a role once, only to compare their types: a component that was built against a draft is told so before it is in
+    /// service.
+    pub(crate) fn compare_types<E>(
+        &self,
+        service: &Service,
+        load: impl FnOnce(&mut Store<Guest>, &Instance) -> wasmtime::Result<E>,
+    ) -> Result<(), LoadError> {
+        let mut mismatch = None;
+        let started = service.call_fresh("configure", |store| {
+            let instance = self.start(service, store)?;
+            mismatch = load(store, &instance).err();
+            Ok(())
+        });
+        started.map_err(|source| LoadError::Fault { function: "configure", source })?;
+        mismatch.map_or(Ok(()), |source| Err(LoadError::Mismatch { source }))
+    }
+
     fn start_unless_refused(
         &self,
         service: &Service,

@@ -90,15 +90,10 @@ pub(crate) const ALL: &[HostileComponent] = &[
         Rater::SOUND.component_of_version("2.0.0")
     }),
     entry("wrong-role", "is a policy in the place of a rating engine", refused("it fills `policy`"), || Policy::SOUND.component()),
-    entry(
-        "wrong-types",
-        "has the right functions with other types",
-        Ending::FaultAtLoad { function: "initial", code: "bad-output" },
-        || {
-            let contract = CONTRACT.replace("uncertainty: f64,", "doubt: f64,");
-            Rater::SOUND.component_for(&[&contract], "rating")
-        },
-    ),
+    entry("wrong-types", "has the right functions with other types", refused("does not fit version 1.0.0 of the plugin contract"), || {
+        let contract = CONTRACT.replace("uncertainty: f64,", "doubt: f64,");
+        Rater::SOUND.component_for(&[&contract], "rating")
+    }),
     entry(
         "instance-bomb",
         "brings 100 core instances, to take the places of other plugins",
