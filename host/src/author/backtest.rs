@@ -120,7 +120,7 @@ impl Run {
             }
             self.memory = update.memory;
             self.count(&contest.places, &predicted);
-            if self.position % 64 == 0 {
+            if self.position.is_multiple_of(64) {
                 progress(self.position);
             }
         }

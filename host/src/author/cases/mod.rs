@@ -81,7 +81,7 @@ impl CaseEnd {
 }
 
 /// The plugin that cases are run against.
-pub enum Player<'a> {
+pub enum Tested<'a> {
     /// A rating engine.
     Rating(&'a dyn RatingEngine),
     /// Stat rules.
@@ -103,11 +103,11 @@ impl CaseFile {
 
     /// Runs the cases of the plugin's role, in the order of the file.
     #[must_use]
-    pub fn run(&self, shape: &QueueShape, plugin: &Player<'_>) -> Vec<CaseEnd> {
+    pub fn run(&self, shape: &QueueShape, plugin: &Tested<'_>) -> Vec<CaseEnd> {
         match plugin {
-            Player::Rating(engine) => ends(&self.rating, |case| (&case.name, case.run(shape, *engine))),
-            Player::Rules(rules) => ends(&self.rules, |case| (&case.name, case.run(shape, *rules))),
-            Player::Policy(policy) => ends(&self.policy, |case| (&case.name, case.run(shape, *policy))),
+            Tested::Rating(engine) => ends(&self.rating, |case| (&case.name, case.run(shape, *engine))),
+            Tested::Rules(rules) => ends(&self.rules, |case| (&case.name, case.run(shape, *rules))),
+            Tested::Policy(policy) => ends(&self.policy, |case| (&case.name, case.run(shape, *policy))),
         }
     }
 }

@@ -284,7 +284,7 @@ fn unreadable(place: &str, error: &BadLine) -> CaseProblem {
 
 fn hex(text: &str, place: &str) -> Result<Vec<u8>, CaseProblem> {
     let wrong = || CaseProblem::unusable(place, "not hexadecimal: two digits a byte");
-    if !text.is_ascii() || text.len() % 2 != 0 {
+    if !text.is_ascii() || !text.len().is_multiple_of(2) {
         return Err(wrong());
     }
     let byte = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).ok();

@@ -15,7 +15,7 @@ const NAME: &str = "bulk";
 const SPLITS: usize = 4;
 
 /// Contests between numbered players.
-type Numbered = Vec<(Contest, Vec<u32>)>;
+type Numbered = [(Contest, Vec<u32>)];
 
 pub(super) fn bulk(trials: &[Trial<'_>], seed: u64) -> Check {
     if trials.iter().all(|trial| trial.engine.bulk().is_none()) {
@@ -43,7 +43,7 @@ fn differs(trial: &Trial<'_>, bulk: &dyn BulkRatingEngine, chance: &mut Chance) 
     for _ in 0..players {
         cohort.push(&trial.initial, 0, UnixSeconds::default());
     }
-    let numbered: Numbered = trial.samples.iter().map(|sample| (sample.contest.clone(), seats(players, &sample.contest, chance))).collect();
+    let numbered: Vec<_> = trial.samples.iter().map(|sample| (sample.contest.clone(), seats(players, &sample.contest, chance))).collect();
     let expected = match one_by_one(trial.engine, cohort.clone(), &numbered) {
         Ok(expected) => expected,
         Err(fault) => return Some(format!("one by one it {fault}")),

@@ -16,7 +16,7 @@ use ladder::stats::Bound;
 
 use super::contests::play;
 use super::{Check, CheckVerdict, bulk, policy, rating, rules};
-use crate::author::cases::{CaseFile, Player};
+use crate::author::cases::{CaseFile, Tested};
 use crate::author::chance::Chance;
 
 fn shape() -> QueueShape {
@@ -217,7 +217,7 @@ fn an_example_is_small_and_a_case_that_runs() {
     let [case] = file.rating.as_slice() else { panic!("{example}") };
     assert_eq!(case.start.len(), 2, "one player a team shows it: {example}");
     assert!(problem.contains("falls from 1500 to") || problem.contains("rises from 1500 to"), "{problem}");
-    let ends = file.run(&shape, &Player::Rating(&Elo::new(Flaw::Winner)));
+    let ends = file.run(&shape, &Tested::Rating(&Elo::new(Flaw::Winner)));
     assert!(ends.iter().all(super::super::cases::CaseEnd::passed), "nothing is expected yet: {ends:?}");
 }
 

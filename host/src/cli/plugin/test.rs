@@ -6,7 +6,7 @@ use plugin_runtime::{Role, Runtime};
 use serde_json::{Value, json};
 
 use super::subject::SubjectArguments;
-use crate::author::cases::{CaseEnd, CaseFile, Mismatch, Player, Vectors};
+use crate::author::cases::{CaseEnd, CaseFile, Mismatch, Tested, Vectors};
 use crate::author::subject::Subject;
 use crate::cli::failure::{Failure, chain};
 use crate::cli::{Context, Exit, text};
@@ -99,18 +99,18 @@ fn run_cases(runtime: &Runtime, subject: &Subject, queue: &QueueConfig, files: &
     let refused =
         |error| Failure::refused(format!("{} {}", subject.shown, chain(&error)), "`ranked plugin check` looks at it more closely");
     let (rating, rules, policy);
-    let player = match subject.role {
+    let tested = match subject.role {
         Role::Rating => {
             rating = subject.load_rating(runtime, queue).map_err(refused)?;
-            Player::Rating(&rating)
+            Tested::Rating(&rating)
         }
         Role::Rules => {
             rules = subject.load_rules(runtime, queue).map_err(refused)?;
-            Player::Rules(&rules)
+            Tested::Rules(&rules)
         }
         Role::Policy => {
             policy = subject.load_policy(runtime, queue).map_err(refused)?;
-            Player::Policy(&policy)
+            Tested::Policy(&policy)
         }
     };
     let mut ran = Vec::with_capacity(files.len());
@@ -127,7 +127,7 @@ fn run_cases(runtime: &Runtime, subject: &Subject, queue: &QueueConfig, files: &
             ));
         }
         let end = |CaseEnd { name, result }| End { name, result: result.map_err(|problem| problem.to_string()) };
-        let ends = cases.run(&queue.shape, &player).into_iter().map(end).collect();
+        let ends = cases.run(&queue.shape, &tested).into_iter().map(end).collect();
         ran.push(Ran { place, ends, passed_over: 0 });
     }
     Ok(ran)
