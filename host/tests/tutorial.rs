@@ -1,4 +1,4 @@
-//! The tutorials of docs/plugins.md, run as they stand there.
+//! The tutorials of docs/plugins.md, run as they stand there, and the templates that they do not begin.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::path::Path;
@@ -13,13 +13,13 @@ fn shell_blocks(heading: &str) -> String {
     section.split("\n```sh\n").skip(1).map(|block| block.split_once("\n```").unwrap().0).collect::<Vec<_>>().join("\n")
 }
 
-/// Runs a tutorial in an empty folder, where `ranked` is the program at hand; returns what it printed.
-fn follow(heading: &str) -> String {
+/// Runs commands in an empty folder, where `ranked` is the program at hand; returns what they printed.
+fn run(title: &str, commands: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let ranked = Path::new(env!("CARGO_BIN_EXE_ranked")).parent().unwrap();
     let path = format!("{}:{}", ranked.display(), std::env::var("PATH").unwrap());
     let output = Command::new("bash")
-        .args(["-euxo", "pipefail", "-c", &shell_blocks(heading)])
+        .args(["-euxo", "pipefail", "-c", commands])
         .current_dir(folder.path())
         .env("PATH", path)
         // Compiled crates are kept from run to run; they are no part of what is shown here.
@@ -28,7 +28,7 @@ fn follow(heading: &str) -> String {
         .output()
         .unwrap();
     let (printed, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{heading}: {}\n{printed}\n{said}", output.status);
+    assert!(output.status.success(), "{title}: {}\n{printed}\n{said}", output.status);
     printed.into_owned()
 }
 
@@ -44,8 +44,21 @@ fn best_rating(printed: &str) -> Option<f64> {
 #[test]
 fn the_tutorials_do_what_they_say() {
     for heading in ["Tutorial: an Elo engine in Rust", "Tutorial: an Elo engine in JavaScript"] {
-        let printed = follow(heading);
+        let printed = run(heading, &shell_blocks(heading));
         let best = best_rating(&printed);
         assert!(best.is_some_and(|rating| (1500.0..1900.0).contains(&rating)), "{heading}: {best:?}\n{printed}");
+    }
+}
+
+/// Goal: what `ranked plugin new` writes builds, keeps the contract and passes its own cases. Method: the roles that the tutorials do not begin. The
+/// Python policy, the C rules and the JavaScript engine are built by tests/tests/languages.rs.
+#[test]
+fn every_other_template_builds_and_passes_its_cases() {
+    for (language, role) in
+        [("rust", "rules"), ("rust", "policy"), ("javascript", "rules"), ("javascript", "policy"), ("c", "rating"), ("c", "policy")]
+    {
+        let steps = ["build", "check", "test"].map(|step| format!("ranked plugin {step} {language}-{role}"));
+        let begin = format!("ranked plugin new {language}-{role} --role {role} --lang {language}");
+        run(&format!("{language} {role}"), &[&[begin], steps.as_slice()].concat().join("\n"));
     }
 }

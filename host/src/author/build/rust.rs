@@ -28,7 +28,7 @@ pub(super) fn module(project: &Project, progress: &dyn Fn(&str)) -> Result<PathB
         .args(["--message-format", "json-render-diagnostics", "--", "-C"])
         .arg(format!("link-arg=-zstack-size={STACK_BYTES}"))
         .env_remove("RUSTFLAGS")
-        .env("CARGO_ENCODED_RUSTFLAGS", remapped(&project.folder).join("\u{1f}"));
+        .env("CARGO_ENCODED_RUSTFLAGS", compiler_flags(&project.folder).join("\u{1f}"));
     let messages = tool::run("cargo", &mut command)?;
     let found =
         messages.split(|byte| *byte == b'\n').rev().filter_map(|line| serde_json::from_slice(line).ok()).find_map(|line| module_of(&line));
@@ -55,11 +55,12 @@ fn require_target(folder: &Path) -> Result<(), ToolError> {
     if Path::new(folder.trim()).is_dir() { Ok(()) } else { Err(missing()) }
 }
 
-/// Texts of panics hold paths of sources: nobody's home folder belongs into a component, whose digest should be the same everywhere.
-fn remapped(folder: &Path) -> Vec<String> {
+/// Vector instructions, as the built-in components have them. Besides, texts of panics hold paths of sources: nobody's home folder belongs
+/// into a component, whose digest should be the same everywhere.
+fn compiler_flags(folder: &Path) -> Vec<String> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
     let crates = home.map(|home| home.join("registry").join("src")).unwrap_or_default();
-    let mut flags = vec![format!("--remap-path-prefix={}=/plugin", folder.display())];
+    let mut flags = vec!["-Ctarget-feature=+simd128".to_owned(), format!("--remap-path-prefix={}=/plugin", folder.display())];
     // Later flags win: below the folder there is one per registry, named after its address.
     let registries = std::fs::read_dir(&crates).into_iter().flatten().flatten().map(|entry| entry.path());
     flags.extend(registries.map(|registry| format!("--remap-path-prefix={}=/crates", registry.display())));

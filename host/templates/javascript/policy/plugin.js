@@ -6,7 +6,8 @@
 import log from "ranked:plugin/log@1.0.0";
 
 const DEFAULTS = { mean_difference_max: 1_000_000 };
-const NEW_MATCH = 4294967295;
+// The largest u32. Written as 4294967295 it would arrive as 2147483647: componentize-qjs cuts there, and takes -1 for all bits set.
+const NEW_MATCH = -1;
 const MUST_NOT_MEET = 255;
 const LATENCY_UNKNOWN = 65535;
 // What keeps a ticket waiting, as the contract numbers it.

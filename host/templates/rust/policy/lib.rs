@@ -83,7 +83,7 @@ impl Nearest {
         apart: &BTreeSet<(usize, usize)>,
         proposals: &mut ProposalsBuilder,
     ) -> Vec<Ticket<'p>> {
-        let players = self.team_sizes.iter().sum();
+        let players: usize = self.team_sizes.iter().sum();
         let (mut left, mut position) = (Vec::new(), 0);
         while position < waiting.len() {
             let Some(table) = waiting.get(position..position + players) else {
