@@ -209,18 +209,19 @@ mod tests {
 
     #[test]
     fn line_ups_name_players_of_the_pool_and_have_teams() {
-        let table: [(&str, &[u32], &[u32], &[u32], bool); 9] = [
-            ("a duel", &[0, 1], &[1, 2], &[2], true),
-            ("none", &[], &[], &[], true),
-            ("two line-ups of the same players", &[0, 1, 1, 0], &[1, 2, 3, 4], &[2, 4], true),
-            ("a stranger", &[0, 3], &[1, 2], &[2], false),
-            ("a team of nobody", &[0, 1], &[1, 1, 2], &[3], false),
-            ("one team", &[0, 1], &[2], &[1], false),
-            ("players without a team", &[0, 1, 2], &[1, 2], &[2], false),
-            ("descending ends", &[0, 1], &[2, 1], &[2], false),
-            ("an end behind everything", &[0, 1], &[1, 9], &[2], false),
+        type Columns<'a> = (&'a [u32], &'a [u32], &'a [u32]);
+        let table: [(&str, Columns<'_>, bool); 9] = [
+            ("a duel", (&[0, 1], &[1, 2], &[2]), true),
+            ("none", (&[], &[], &[]), true),
+            ("two line-ups of the same players", (&[0, 1, 1, 0], &[1, 2, 3, 4], &[2, 4]), true),
+            ("a stranger", (&[0, 3], &[1, 2], &[2]), false),
+            ("a team of nobody", (&[0, 1], &[1, 1, 2], &[3]), false),
+            ("one team", (&[0, 1], &[2], &[1]), false),
+            ("players without a team", (&[0, 1, 2], &[1, 2], &[2]), false),
+            ("descending ends", (&[0, 1], &[2, 1], &[2]), false),
+            ("an end behind everything", (&[0, 1], &[1, 9], &[2]), false),
         ];
-        for (name, player, team_end, line_up_end, good) in table {
+        for (name, (player, team_end, line_up_end), good) in table {
             assert_eq!(LineUps::parse(3, player, team_end, line_up_end).is_ok(), good, "{name}");
         }
     }

@@ -112,7 +112,7 @@ fn row(runtime: &Runtime, subject: &Subject, queue: &QueueConfig, span: Duration
     let (function, measured) = match subject.role {
         Role::Rating => {
             let engine = subject.load_rating(runtime, queue)?;
-            let samples = play(&engine, shape, &mut chance).map_err(|(fault, _)| fault)?;
+            let samples = play(&engine, shape, &mut chance).map_err(|unplayable| unplayable.fault)?;
             let measured = measure(&samples, span, || engine.counters(), |sample| engine.rate(&sample.memory, &sample.contest).map(drop))?;
             let contests: Vec<Contest> = samples.into_iter().map(|sample| sample.contest).collect();
             bulk_per_s = bulk(&engine, shape, &contests, span, &mut chance)?;

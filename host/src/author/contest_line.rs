@@ -196,17 +196,18 @@ mod tests {
 
     #[test]
     fn what_people_type_is_understood() {
-        let table: [(&str, &[&[&str]], &[u16], &[f64]); 8] = [
-            ("a,b beat c,d 16-9", &[&["a", "b"], &["c", "d"]], &[0, 1], &[16.0, 9.0]),
-            ("a drew b", &[&["a"], &["b"]], &[0, 0], &[]),
-            ("a > b > c", &[&["a"], &["b"], &["c"]], &[0, 1, 2], &[]),
-            ("a>b", &[&["a"], &["b"]], &[0, 1], &[]),
-            ("a = b > c", &[&["a"], &["b"], &["c"]], &[0, 0, 2], &[]),
-            ("a > b = c", &[&["a"], &["b"], &["c"]], &[0, 1, 1], &[]),
-            ("  ann , bob   beats  kid-1  2.5-1 ", &[&["ann", "bob"], &["kid-1"]], &[0, 1], &[2.5, 1.0]),
-            ("ü beat ß", &[&["ü"], &["ß"]], &[0, 1], &[]),
+        type Understood<'a> = (&'a [&'a [&'a str]], &'a [u16], &'a [f64]);
+        let table: [(&str, Understood<'_>); 8] = [
+            ("a,b beat c,d 16-9", (&[&["a", "b"], &["c", "d"]], &[0, 1], &[16.0, 9.0])),
+            ("a drew b", (&[&["a"], &["b"]], &[0, 0], &[])),
+            ("a > b > c", (&[&["a"], &["b"], &["c"]], &[0, 1, 2], &[])),
+            ("a>b", (&[&["a"], &["b"]], &[0, 1], &[])),
+            ("a = b > c", (&[&["a"], &["b"], &["c"]], &[0, 0, 2], &[])),
+            ("a > b = c", (&[&["a"], &["b"], &["c"]], &[0, 1, 1], &[])),
+            ("  ann , bob   beats  kid-1  2.5-1 ", (&[&["ann", "bob"], &["kid-1"]], &[0, 1], &[2.5, 1.0])),
+            ("ü beat ß", (&[&["ü"], &["ß"]], &[0, 1], &[])),
         ];
-        for (line, teams, places, scores) in table {
+        for (line, (teams, places, scores)) in table {
             let read = parse_contest(line).unwrap_or_else(|error| panic!("{line}: {error}"));
             assert_eq!((read.teams, read.places.as_slice(), read.scores.as_slice()), (owned(teams), places, scores), "{line}");
         }

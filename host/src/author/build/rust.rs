@@ -32,7 +32,7 @@ pub(super) fn module(project: &Project, progress: &dyn Fn(&str)) -> Result<PathB
     let messages = tool::run("cargo", &mut command)?;
     let found =
         messages.split(|byte| *byte == b'\n').rev().filter_map(|line| serde_json::from_slice(line).ok()).find_map(|line| module_of(&line));
-    Ok(found.ok_or_else(|| BuildError::NothingBuilt { tool: "cargo", path: project.folder.join("target").join(TARGET) })?)
+    found.ok_or_else(|| BuildError::NothingBuilt { tool: "cargo", path: project.folder.join("target").join(TARGET) })
 }
 
 /// The module that a message of cargo tells of.

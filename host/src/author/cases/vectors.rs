@@ -162,7 +162,7 @@ impl Vector {
 
     fn field(&self, what: &str, index: usize) -> String {
         match self.asked {
-            Asked::Rate => format!("{what}, player {}, {}", index / 2 + 1, if index % 2 == 0 { "mean" } else { "uncertainty" }),
+            Asked::Rate => format!("{what}, player {}, {}", index / 2 + 1, if index.is_multiple_of(2) { "mean" } else { "uncertainty" }),
             Asked::Predict => what.to_owned(),
         }
     }

@@ -23,14 +23,21 @@ pub(crate) struct Sample {
     pub(crate) contest: Contest,
 }
 
+/// A plausible contest at which an engine faulted.
+#[derive(Debug)]
+pub(crate) struct Unplayable {
+    pub(crate) fault: PluginFault,
+    pub(crate) sample: Sample,
+}
+
 /// Lets a population of half as many again as one contest needs play; every contest is a sample, rated by the engine itself, so that beliefs
 /// and memories are such as the engine makes.
 ///
 /// # Errors
 /// The fault and the sample at which it happened.
-pub(crate) fn play(engine: &dyn RatingEngine, shape: &QueueShape, chance: &mut Chance) -> Result<Vec<Sample>, (PluginFault, Sample)> {
+pub(crate) fn play(engine: &dyn RatingEngine, shape: &QueueShape, chance: &mut Chance) -> Result<Vec<Sample>, Box<Unplayable>> {
     let empty = Sample { memory: Vec::new(), contest: draw(shape, &[], &[], 0, chance) };
-    let (initial, _) = engine.initial().map_err(|fault| (fault, empty))?;
+    let (initial, _) = engine.initial().map_err(|fault| Unplayable { fault, sample: empty })?;
     let needed = shape.players();
     let stranger = Known { rating: initial, contests: 0, last_at: None };
     let mut population = vec![stranger; needed + needed / 2 + 1];
@@ -41,7 +48,7 @@ pub(crate) fn play(engine: &dyn RatingEngine, shape: &QueueShape, chance: &mut C
         let sample = Sample { memory: memory.clone(), contest };
         let update = match engine.rate(&memory, &sample.contest) {
             Ok(update) => update,
-            Err(fault) => return Err((fault, sample)),
+            Err(fault) => return Err(Box::new(Unplayable { fault, sample })),
         };
         for (&player, rating) in chosen.iter().zip(update.ratings) {
             let contests = population[player].contests + 1;

@@ -6,7 +6,7 @@ use ladder::rating::{Contest, Entrant, Rating, RatingEngine, Update};
 use plugin_runtime::{LoadError, RatingPlugin, Runtime};
 
 use super::bulk::bulk;
-use super::contests::{HARSH, PLAYED, Sample, play, shrink};
+use super::contests::{HARSH, PLAYED, Sample, Unplayable, play, shrink};
 use super::{Check, Failing, Used, fix_of};
 use crate::author::cases::{CaseFile, RatingCase};
 use crate::author::chance::Chance;
@@ -44,8 +44,10 @@ pub(super) fn run(
         match trial(&queue.shape, engine, again, seed) {
             Ok(trial) => trials.push(trial),
             // A typical queue that the author may not have had in mind.
-            Err((PluginFault::Declined { .. }, _)) if !subject.is_queue_chosen && queues.len() > 1 => declined = Some(&queue.shape),
-            Err((fault, sample)) => return Ok(vec![unplayable(&queue.shape, &fault, &sample)]),
+            Err(unplayable) if matches!(unplayable.fault, PluginFault::Declined { .. }) && !subject.is_queue_chosen && queues.len() > 1 => {
+                declined = Some(&queue.shape);
+            }
+            Err(unplayable) => return Ok(vec![failed(&queue.shape, &unplayable)]),
         }
     }
     let mut checks = vec![played(&trials, declined)];
@@ -72,14 +74,14 @@ fn trial<'a>(
     engine: &'a dyn RatingEngine,
     again: &'a dyn RatingEngine,
     seed: u64,
-) -> Result<Trial<'a>, (PluginFault, Sample)> {
+) -> Result<Trial<'a>, Box<Unplayable>> {
     let samples = play(engine, shape, &mut Chance::new(seed, &shape.queue))?;
     // Asked for once more: it was given when the population started to play.
-    let (initial, _) = engine.initial().map_err(|fault| (fault, samples[0].clone()))?;
+    let (initial, _) = engine.initial().map_err(|fault| Unplayable { fault, sample: samples[0].clone() })?;
     Ok(Trial { shape, engine, again, initial, samples })
 }
 
-fn unplayable(shape: &QueueShape, fault: &PluginFault, sample: &Sample) -> Check {
+fn failed(shape: &QueueShape, Unplayable { fault, sample }: &Unplayable) -> Check {
     let failing = Failing::new(format!("it {fault}, at a plausible contest of {}", shape_name(shape)), fix_of(fault));
     Check::failed("contests", format!("{PLAYED} plausible contests"), failing.with_example(example("a plausible contest", shape, sample)))
 }
