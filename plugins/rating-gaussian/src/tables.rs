@@ -135,7 +135,7 @@ const fn density_at(z: f64) -> f64 {
 /// e to the power of `y`, from -40 to 0.
 const fn exp(y: f64) -> f64 {
     // The natural logarithm of 2 in two parts: a multiple of the first by a small number is exact.
-    const LN2_HIGH: f64 = 6.931_471_803_691_238_2e-1;
+    const LN2_HIGH: f64 = 6.931_471_803_691_238e-1;
     const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
     let halvings = (-y / core::f64::consts::LN_2) as u32;
     let rest = y + halvings as f64 * LN2_HIGH + halvings as f64 * LN2_LOW;
