@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use host::author::build::{BuildError, Built, build};
+use host::author::cases::{CaseEnd, CaseFile, Tested};
 use host::author::check;
 use host::author::project::Language;
 use host::author::subject::{Subject, Wish};
@@ -21,13 +22,25 @@ fn made(folder: &Path, role: Role, language: Language) -> Built {
         .unwrap_or_else(|error| panic!("{error}\n{}\n`./check` installs the tools and puts them into PATH", error.help()))
 }
 
-/// Runs `ranked plugin check` on a plugin.
+/// Runs `ranked plugin check` and `ranked plugin test` on a plugin.
 fn assert_keeps_the_contract(runtime: &Runtime, built: &Built) {
     let component = Some(built.component.display().to_string());
     let subject = Subject::find(runtime, Wish { component, ..Wish::default() }).unwrap();
+    assert_passes_its_cases(runtime, &subject, &built.component.with_file_name("cases").join("first.toml"));
     let checks = check::run(runtime, &subject, 1).unwrap();
     let failed: Vec<_> = checks.iter().filter(|check| check.is_failed()).collect();
     assert!(!checks.is_empty() && failed.is_empty(), "{}: {failed:#?}", built.component.display());
+}
+
+fn assert_passes_its_cases(runtime: &Runtime, subject: &Subject, file: &Path) {
+    let cases: CaseFile = toml::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let queue = &subject.queues[0];
+    let ends = match subject.role {
+        Role::Rating => cases.run(&queue.shape, &Tested::Rating(&subject.load_rating(runtime, queue).unwrap())),
+        Role::Rules => cases.run(&queue.shape, &Tested::Rules(&subject.load_rules(runtime, queue).unwrap())),
+        Role::Policy => cases.run(&queue.shape, &Tested::Policy(&subject.load_policy(runtime, queue).unwrap())),
+    };
+    assert!(ends.len() == 3 && ends.iter().all(CaseEnd::passed), "{}: {ends:#?}", subject.shown);
 }
 
 fn section(role: Role, built: &Built) -> String {
