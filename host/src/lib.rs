@@ -23,3 +23,4 @@ pub mod rate;
 pub mod registry;
 pub mod reload;
 pub mod serve;
+mod shadows;

@@ -312,6 +312,17 @@ pub struct SwapLabels {
     pub result: SwapResult,
 }
 
+/// Reports at which shadows stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ShadowLabels {
+    /// The queue's name.
+    pub queue: String,
+    /// The shadow's name.
+    pub shadow: String,
+    /// How its engine failed.
+    pub fault: &'static str,
+}
+
 /// One kind of alert.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct AlertLabels {
@@ -384,6 +395,8 @@ pub struct Metrics {
     pub plugin_quarantined: Family<PluginLabels, Gauge>,
     /// Plugins exchanged while the host ran.
     pub plugin_swaps: Family<SwapLabels, Counter>,
+    /// Reports that shadows could not rate.
+    pub shadow_faults: Family<ShadowLabels, Counter>,
     /// Commands that shared one commit.
     pub store_batch_commands: Histogram,
     /// Time of one commit, sync included.
@@ -451,6 +464,7 @@ impl Metrics {
             plugin_log_lines_dropped: Family::default(),
             plugin_quarantined: Family::default(),
             plugin_swaps: Family::default(),
+            shadow_faults: Family::default(),
             store_batch_commands: Histogram::new(exponential_buckets(1.0, 2.0, 11)),
             store_commit_seconds: seconds_fine(),
             tick_seconds: Family::new_with_constructor(seconds_fine),
@@ -513,6 +527,7 @@ impl Metrics {
         registry.register("plugin_log_lines_dropped", "Log lines of plugins that were dropped", self.plugin_log_lines_dropped.clone());
         registry.register("plugin_quarantined", "1 while the fallback runs instead", self.plugin_quarantined.clone());
         registry.register("plugin_swaps", "Plugins exchanged while the host ran, by result", self.plugin_swaps.clone());
+        registry.register("shadow_faults", "Reports that shadows could not rate", self.shadow_faults.clone());
         registry.register("store_batch_commands", "Commands that shared one commit", self.store_batch_commands.clone());
         registry.register_with_unit("store_commit", "One commit, sync included", Unit::Seconds, self.store_commit_seconds.clone());
         registry.register_with_unit("tick", "One matchmaker tick", Unit::Seconds, self.tick_seconds.clone());

@@ -11,7 +11,7 @@ use plugin_runtime::{
 };
 use sha2::Sha256;
 
-use crate::config::{ComponentSource, Config, ConfigError, PluginConfig, PolicyFallback, QueueConfig};
+use crate::config::{ComponentSource, Config, ConfigError, PluginConfig, PolicyFallback, QueueConfig, ShadowConfig};
 
 /// The built-in policy that takes over from one in quarantine.
 const FALLBACK_POLICY: &str = "skill-window";
@@ -112,31 +112,52 @@ pub fn load_fallback_policy(runtime: &Runtime, queue: &QueueConfig) -> Option<Ar
 /// # Errors
 /// The operator's fault: the component cannot be read, or is another one than `digest` says.
 pub fn spec(config: &Config, queue: &QueueConfig, role: Role) -> Result<PluginSpec, ConfigError> {
-    let component = &queue.plugin(role).component;
-    let refuse = |key: &str, title: String, help: String| config.plugin_problem(queue.name(), role, &[key], title, help);
+    let found = find(config, &queue.plugin(role).component);
+    let source = found.map_err(|Unfound { key, title, help }| config.plugin_problem(queue.name(), role, &[key], title, help))?;
+    Ok(spec_of(queue, role, source))
+}
+
+/// A component that is not there, or is another one than was named.
+struct Unfound {
+    key: &'static str,
+    title: String,
+    help: String,
+}
+
+/// Finds a component and compares its digest.
+fn find(config: &Config, component: &ComponentSource) -> Result<PluginSource, Unfound> {
     let (source, digest) = match component {
         ComponentSource::Builtin { name, digest } => {
-            let source = PluginSource::builtin(name)
-                .ok_or_else(|| refuse("component", format!("no built-in component `{name}`"), known_builtins()))?;
-            (source, *digest)
+            let unknown = || Unfound { key: "component", title: format!("no built-in component `{name}`"), help: known_builtins() };
+            (PluginSource::builtin(name).ok_or_else(unknown)?, *digest)
         }
         ComponentSource::File { path, digest } => {
             let path = config.folder().join(path);
-            let source = read(&path).map_err(|source| {
-                refuse(
-                    "component",
-                    format!("{} cannot be read: {source}", path.display()),
-                    "relative paths count from the folder of plugins.toml".to_owned(),
-                )
+            let source = read(&path).map_err(|source| Unfound {
+                key: "component",
+                title: format!("{} cannot be read: {source}", path.display()),
+                help: "relative paths count from the folder of plugins.toml".to_owned(),
             })?;
             (source, Some(*digest))
         }
     };
     if let Some(pinned) = digest.filter(|pinned| *pinned != source.digest()) {
         let title = format!("the component is another one than sha256:{pinned}");
-        return Err(refuse("digest", title, format!("if you trust it, write `digest = \"sha256:{}\"`", source.digest())));
+        let help = format!("if you trust it, write `digest = \"sha256:{}\"`", source.digest());
+        return Err(Unfound { key: "digest", title, help });
     }
-    Ok(spec_of(queue, role, source))
+    Ok(source)
+}
+
+/// What a shadow is loaded with, or why it cannot be.
+///
+/// # Errors
+/// The operator's fault, in words: the component cannot be read, or is another one than `digest` says.
+pub fn shadow_spec(config: &Config, queue: &QueueConfig, name: &str) -> Result<PluginSpec, String> {
+    let ShadowConfig { role: _, plugin } = queue.shadows.get(name).ok_or("plugins.toml has no such shadow")?;
+    let source = find(config, &plugin.component).map_err(|Unfound { title, help, .. }| format!("{title}; {help}"))?;
+    let PluginConfig { component: _, limits, faults_max, wasi, parameters } = plugin.clone();
+    Ok(PluginSpec { name: format!("{}.shadow.{name}", queue.name()), source, limits, parameters, faults_max, wasi })
 }
 
 /// What a component is loaded with as the plugin of a role, whatever component the queue names: its budget and its parameters.

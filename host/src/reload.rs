@@ -9,6 +9,7 @@
 //! * **A file that cannot be read changes nothing.** The same holds queue by queue: if one plugin of a queue does not load, the queue keeps
 //!   all that it has, and the others are reloaded.
 //! * A rating engine that loads and then cannot rate the journal is refused alone. A newer request supersedes one that is still being built.
+//! * Shadows (`shadows.rs`) follow the file too. One that does not load is shown and refuses nothing.
 //! * The shape of a queue, and which queues there are, stay until the host starts again: waiting players and open matches depend on them.
 //!
 //! Requests come from `ranked plugin reload` through the database, and from SIGHUP; what became of each role is written to the database,
@@ -34,6 +35,7 @@ use crate::metrics::{Metrics, SwapLabels, SwapResult};
 use crate::play::Play;
 use crate::plugin_gauges::Watched;
 use crate::plugins::{self, QueuePlugins, chain};
+use crate::shadows::Shadows;
 
 /// Between two looks for a request in the database.
 const POLL_EVERY: Duration = Duration::from_millis(100);
@@ -54,6 +56,7 @@ pub(crate) struct ReloaderParts {
     pub(crate) play: Arc<Play>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,
+    pub(crate) shadows: Shadows,
 }
 
 /// One queue: what runs, and what `plugins.toml` said about it.
@@ -279,7 +282,10 @@ impl Reloader {
             let name = queue.watched.queue();
             let has_shape_of = |wanted: &QueueConfig| wanted.shape == queue.standing().in_force.shape;
             match fresh.queue(name) {
-                Some(wanted) if has_shape_of(wanted) => self.reload_queue(position, &fresh, wanted, &mut reload).await,
+                Some(wanted) if has_shape_of(wanted) => {
+                    self.parts.shadows.want(position, &fresh, wanted);
+                    self.reload_queue(position, &fresh, wanted, &mut reload).await;
+                }
                 Some(_) => reload.problems.push(format!(
                     "queue `{name}` has another shape in plugins.toml (teams, regions, statistics, maps, ..): it keeps its plugins until the \
                      host starts again"

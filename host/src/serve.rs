@@ -38,6 +38,7 @@ use crate::plugin_gauges;
 use crate::plugins;
 use crate::registry::Registry;
 use crate::reload::{InService, Reload, Reloader, ReloaderParts};
+use crate::shadows::{ShadowParts, Shadows};
 
 /// How long sessions may take to hear that the host stops.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(3);
@@ -253,6 +254,9 @@ pub async fn start_at(config: Config, keyring: Keyring, clock: Clock) -> Result<
     .await?;
     let queues: Vec<_> = in_service.iter().map(|queue| Arc::clone(queue.watched())).collect();
     let (for_reloading, play_too) = (Arc::clone(&config), Arc::clone(&play));
+    let for_shadows = ShadowParts { runtime: runtime.clone(), store: store.clone(), metrics: Arc::clone(&metrics), clock: clock.clone() };
+    let queue_ids: Vec<_> = play.queues().iter().zip(&config.queues).map(|(queue, config)| (queue.id, config.clone())).collect();
+    let (shadows, queue_shadows) = Shadows::new(&for_shadows, &config, &queue_ids);
     let reloader = Reloader::new(
         ReloaderParts {
             config: for_reloading,
@@ -261,6 +265,7 @@ pub async fn start_at(config: Config, keyring: Keyring, clock: Clock) -> Result<
             play: play_too,
             metrics: Arc::clone(&metrics),
             clock: clock.clone(),
+            shadows,
         },
         in_service,
     );
@@ -283,7 +288,7 @@ pub async fn start_at(config: Config, keyring: Keyring, clock: Clock) -> Result<
 
     let stop = CancellationToken::new();
     let Listeners { http: http_listener, s2s, rdv, addresses } = listeners;
-    let tasks = vec![
+    let mut tasks = vec![
         tokio::spawn(Arc::clone(&play).run(stop.clone())),
         tokio::spawn(watch.run(generation, stop.clone())),
         tokio::spawn(plugin_gauges::run(queues.clone(), Arc::clone(&metrics), stop.clone())),
@@ -292,6 +297,7 @@ pub async fn start_at(config: Config, keyring: Keyring, clock: Clock) -> Result<
         tokio::spawn(Arc::clone(&gate).listen(Channel::Rdv, rdv)),
         tokio::spawn(serve_http(http_listener, http, Arc::clone(&config), stop.clone())),
     ];
+    tasks.extend(queue_shadows.into_iter().map(|shadows| tokio::spawn(shadows.run(stop.clone()))));
     readiness.set_plugins(true);
     readiness.set_s2s(true);
     readiness.set_rdv(true);

@@ -176,6 +176,7 @@ fn shadows_are_compared_with_the_engine_in_force_on_the_journal() {
     let tested = json_in(folder.path(), &["plugin", "backtest", "builtin:gaussian", "--journal", "excerpt"], 0);
     assert!(near(figures(&engines[0]), figures(&tested["engines"][0])), "{answer} {tested}");
     assert!(near(figures(&engines[0]), figures(&engines[1])) && !near(figures(&engines[0]), figures(&engines[2])), "{answer}");
+    assert_eq!((&engines[0]["stored"]["active"], &engines[2]["stored"]), (&Value::from(true), &Value::Null), "no host has run: {answer}");
     assert_eq!(engines[1]["moves"].as_array().unwrap().len(), 0, "the same engine moves nobody: {answer}");
     let moves = engines[2]["moves"].as_array().unwrap();
     assert_eq!(moves.len(), 3, "{answer}");

@@ -24,7 +24,7 @@ pub use plugins_file::{EditError, PluginsFile, is_same_table};
 pub use problem::{ConfigError, Problem};
 pub use queues::{
     ComponentSource, NAME_LEN_MAX, NAMES_MAX, PLAYERS_MAX, PluginConfig, PolicyFallback, QUEUES_MAX, QueueConfig, ROLES_MAX,
-    RatingFallback, TEAMS_MAX, parse_queues,
+    RatingFallback, ShadowConfig, TEAMS_MAX, parse_queues,
 };
 pub use template::{plugins_toml, ranked_toml};
 

@@ -46,8 +46,8 @@ pub struct QueueConfig {
     pub policy: PluginConfig,
     /// What matches players while the policy is in quarantine.
     pub policy_fallback: PolicyFallback,
-    /// Rating engines that are only compared with the one in force, by name.
-    pub shadows: BTreeMap<String, PluginConfig>,
+    /// Plugins that are only compared with those in force, by name.
+    pub shadows: BTreeMap<String, ShadowConfig>,
 }
 
 impl QueueConfig {
@@ -81,6 +81,15 @@ pub struct PluginConfig {
     pub wasi: WasiGrant,
     /// The parameters table as canonical JSON (keys sorted).
     pub parameters: String,
+}
+
+/// A plugin that is only compared with the one in force.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ShadowConfig {
+    /// What it would be: a rating engine or a policy.
+    pub role: Role,
+    /// The plugin.
+    pub plugin: PluginConfig,
 }
 
 /// Where a component comes from.
@@ -155,6 +164,15 @@ enum WrittenWasi {
     Deterministic,
 }
 
+/// Rules look at claims, which are not recorded: there is nothing to try others on.
+#[derive(Clone, Copy, Default, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum WrittenShadowRole {
+    #[default]
+    Rating,
+    Policy,
+}
+
 macro_rules! written_plugin {
     ($name:ident { $($field:ident: $kind:ty),* $(,)? }) => {
         #[derive(Default, serde::Deserialize)]
@@ -199,7 +217,7 @@ macro_rules! written_plugin {
 written_plugin!(WrittenRating { fallback: RatingFallback });
 written_plugin!(WrittenRules { outer_bounds: BTreeMap<String, Vec<f64>>, });
 written_plugin!(WrittenPolicy { fallback: PolicyFallback });
-written_plugin!(WrittenShadow {});
+written_plugin!(WrittenShadow { role: WrittenShadowRole });
 
 /// What the three plugin tables share.
 struct WrittenPlugin<'a> {
@@ -375,20 +393,23 @@ fn check_bounds(document: &mut Document<'_>, queue: &str, written: &WrittenQueue
     bounds
 }
 
-/// Rating engines beside the one in force.
-fn check_shadows(document: &mut Document<'_>, queue: &str, written: &WrittenQueue, builtins: &[&str]) -> BTreeMap<String, PluginConfig> {
+/// Plugins beside those in force.
+fn check_shadows(document: &mut Document<'_>, queue: &str, written: &WrittenQueue, builtins: &[&str]) -> BTreeMap<String, ShadowConfig> {
     if written.shadow.len() > SHADOWS_MAX {
         document.refuse(&["queue", queue, "shadow"], format!("{} shadows, at most {SHADOWS_MAX}", written.shadow.len()), String::new());
     }
     let mut shadows = BTreeMap::new();
-    for (name, plugin) in &written.shadow {
+    for (name, shadow) in &written.shadow {
         if !is_name(name) {
             document.refuse(&["queue", queue, "shadow", name], format!("`{}` cannot name a shadow", name.escape_debug()), name_rule());
             continue;
         }
-        let seat = Seat { queue, role: Role::Rating, shadow: Some(name) };
-        let plugin = check_plugin(document, seat, &plugin.plugin(), builtins);
-        shadows.extend(plugin.map(|plugin| (name.clone(), plugin)));
+        let role = match shadow.role {
+            WrittenShadowRole::Rating => Role::Rating,
+            WrittenShadowRole::Policy => Role::Policy,
+        };
+        let plugin = check_plugin(document, Seat { queue, role, shadow: Some(name) }, &shadow.plugin(), builtins);
+        shadows.extend(plugin.map(|plugin| (name.clone(), ShadowConfig { role, plugin })));
     }
     shadows
 }

@@ -222,8 +222,8 @@ struct Generation {
 }
 
 /// States of the table. The numbers are stored.
-const BUILDING: u8 = 1;
-const ACTIVE: u8 = 2;
+pub(crate) const BUILDING: u8 = 1;
+pub(crate) const ACTIVE: u8 = 2;
 const RETIRED: u8 = 3;
 const ABANDONED: u8 = 4;
 
@@ -380,7 +380,8 @@ fn build(connection: &Connection, ready: &Ready, now: UnixMillis) -> Result<Buil
         let (generation, waits) = (active.id, active.rated_through.is_some());
         return Ok(Build::Active(Installed { generation, rebuilt: false, waits, released: Vec::new() }));
     }
-    let Some((generation, after)) = find_or_insert_building(connection, ready, now)? else {
+    let engine = (ready.engine.digest(), ready.engine.parameters());
+    let Some((generation, after)) = find_or_insert_building(connection, queue, engine, &ready.initial, now)? else {
         return Ok(Build::Refused(InstallRefusal::UnknownQueue { queue }));
     };
     let caught_up = catch_up(connection, generation, ready, after, REPORTS_PER_STEP_MAX)?;
@@ -425,12 +426,14 @@ fn activate(
 }
 
 /// The engine's own generation of the queue and how far it is; made if there is none. `None`: no such queue.
-fn find_or_insert_building(
+pub(crate) fn find_or_insert_building(
     connection: &Connection,
-    ready: &Ready,
+    queue: QueueId,
+    (digest, parameters): (Digest, &str),
+    initial: &Standing,
     now: UnixMillis,
 ) -> Result<Option<(GenerationId, JournalSeq)>, StoreError> {
-    let (queue, digest, parameters) = (column::sql(ready.queue.0), ready.engine.digest().0, ready.engine.parameters());
+    let (queue, digest) = (column::sql(queue.0), digest.0);
     let mut find = connection.prepare_cached(
         "UPDATE generations SET state = 1 WHERE queue = ?1 AND engine_digest = ?2 AND parameters = ?3 AND state IN (1, 3)
          RETURNING generation, coalesce(rated_through, 0)",
@@ -448,7 +451,7 @@ fn find_or_insert_building(
                                   initial_visible, created_at)
          VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8) RETURNING generation",
     )?;
-    let Standing { rating, visible, .. } = &ready.initial;
+    let Standing { rating, visible, .. } = initial;
     let row = params![queue, digest, parameters, BUILDING, rating.mean, rating.uncertainty, visible, column::sql_time(now)];
     let generation = insert.query_row(row, |row| column::number(row, 0))?;
     Ok(Some((GenerationId(generation), JournalSeq(0))))
@@ -572,7 +575,7 @@ fn find_active(connection: &Connection, queue: QueueId) -> Result<Option<Generat
     Ok(statement.query_row([column::sql(queue.0)], generation).optional()?)
 }
 
-fn set_rated_through(connection: &Connection, generation: GenerationId, through: Option<JournalSeq>) -> Result<(), StoreError> {
+pub(crate) fn set_rated_through(connection: &Connection, generation: GenerationId, through: Option<JournalSeq>) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached("UPDATE generations SET rated_through = ?2 WHERE generation = ?1")?;
     statement.execute(params![column::sql(generation.0), through.map(|seq| column::sql(seq.0))])?;
     Ok(())
@@ -601,13 +604,18 @@ fn rate_one(
     }
     write_changes(connection, generation, seq, facts, &step.changes)?;
     if step.memory != memory {
-        let mut write = connection.prepare_cached("INSERT OR REPLACE INTO queue_memories (generation, memory) VALUES (?1, ?2)")?;
-        write.execute(params![column::sql(generation.0), step.memory])?;
+        write_memory(connection, generation, &step.memory)?;
     }
     Ok(Ok(step))
 }
 
-fn load_memory(connection: &Connection, generation: GenerationId) -> Result<Vec<u8>, StoreError> {
+pub(crate) fn write_memory(connection: &Connection, generation: GenerationId, memory: &[u8]) -> Result<(), StoreError> {
+    let mut write = connection.prepare_cached("INSERT OR REPLACE INTO queue_memories (generation, memory) VALUES (?1, ?2)")?;
+    write.execute(params![column::sql(generation.0), memory])?;
+    Ok(())
+}
+
+pub(crate) fn load_memory(connection: &Connection, generation: GenerationId) -> Result<Vec<u8>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT memory FROM queue_memories WHERE generation = ?1")?;
     Ok(statement.query_row([column::sql(generation.0)], |row| row.get(0)).optional()?.unwrap_or_default())
 }
@@ -627,7 +635,7 @@ fn standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
     })
 }
 
-fn find_standing(connection: &Connection, generation: GenerationId, player: PlayerId) -> Result<Option<Standing>, StoreError> {
+pub(crate) fn find_standing(connection: &Connection, generation: GenerationId, player: PlayerId) -> Result<Option<Standing>, StoreError> {
     let mut statement = connection.prepare_cached(&format!("{STANDING} AND player = ?2"))?;
     Ok(statement.query_row(params![column::sql(generation.0), column::sql(player.0)], standing).optional()?)
 }
@@ -649,7 +657,7 @@ fn write_standing(connection: &Connection, generation: GenerationId, player: Pla
     Ok(())
 }
 
-fn write_changes(
+pub(crate) fn write_changes(
     connection: &Connection,
     generation: GenerationId,
     seq: JournalSeq,

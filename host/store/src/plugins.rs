@@ -26,7 +26,7 @@ pub enum PluginRole {
 impl PluginRole {
     const ALL: [Self; 3] = [Self::Rating, Self::Rules, Self::Policy];
 
-    fn from_number(number: u8) -> Option<Self> {
+    pub(crate) fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|role| *role as u8 == number)
     }
 

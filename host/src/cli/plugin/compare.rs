@@ -1,14 +1,15 @@
 //! `ranked plugin compare`: the shadows of a queue beside the rating engine in force, on the community's own matches.
 //!
-//! A shadow costs players nothing: it rates the same journal in memory, apart from the host's writer, and nothing of it is stored.
+//! A shadow costs players nothing: here it rates the same journal in memory, apart from the host's writer. The ratings that a running host keeps
+//! for it (`shadows.rs`) are only asked how far they are.
 
 use std::time::{Duration, Instant};
 
 use ladder::id::PlayerId;
 use ladder::score::Calibration;
-use plugin_runtime::Runtime;
+use plugin_runtime::{Role, Runtime};
 use serde_json::{Value, json};
-use store::Store;
+use store::{GenerationProgress, Store};
 
 use super::backtest::read_journal;
 use crate::author::backtest::{Backtest, backtest};
@@ -17,7 +18,7 @@ use crate::cli::failure::{Failure, chain};
 use crate::cli::journal::progress_bar;
 use crate::cli::terminal::table;
 use crate::cli::{Context, Exit, text};
-use crate::config::{Config, QueueConfig};
+use crate::config::{Config, PluginConfig, QueueConfig, ShadowConfig};
 use crate::plugins;
 
 /// How the engine in force is called beside its shadows.
@@ -40,6 +41,8 @@ struct Row {
     name: String,
     result: Result<Backtest, Failure>,
     wall: Duration,
+    /// How far the ratings are that the database holds; `None`: it holds none of this engine.
+    stored: Option<GenerationProgress>,
 }
 
 /// A player whose rank would be another.
@@ -71,9 +74,11 @@ pub(super) fn run(context: &Context<'_>, runtime: &Runtime, arguments: &Argument
         return Err(Failure::refused(format!("no match of queue {name} was rated yet"), ""));
     }
     let mut rows = vec![measure(context, runtime, &config, queue, ACTIVE, &past, arguments.score_after)];
-    for (shadow, plugin) in &queue.shadows {
+    rows[0].stored = stored(&store, queue, &queue.rating)?;
+    for (shadow, ShadowConfig { plugin, .. }) in queue.shadows.iter().filter(|(_, shadow)| shadow.role == Role::Rating) {
         let with_shadow = QueueConfig { rating: plugin.clone(), ..queue.clone() };
-        rows.push(measure(context, runtime, &config, &with_shadow, shadow, &past, arguments.score_after));
+        let stored = stored(&store, queue, plugin)?;
+        rows.push(Row { stored, ..measure(context, runtime, &config, &with_shadow, shadow, &past, arguments.score_after) });
     }
     let moves = rows.iter().skip(1).map(|row| moves(&store, &past, &rows[0], row, arguments.top)).collect::<Result<Vec<_>, _>>()?;
     answer(context, arguments, &past, &rows, &moves)
@@ -98,7 +103,23 @@ fn measure(
         bar.finish_and_clear();
         result.map_err(|fault| Failure::refused(format!("{name}: {}", chain(&fault)), "`ranked plugin check` looks for the cause"))
     });
-    Row { name: name.to_owned(), result, wall: started.elapsed() }
+    Row { name: name.to_owned(), result, wall: started.elapsed(), stored: None }
+}
+
+fn stored(store: &Store, queue: &QueueConfig, plugin: &PluginConfig) -> Result<Option<GenerationProgress>, Failure> {
+    let known = store.list_queues().wait()?;
+    let Some((id, _)) = known.iter().find(|(_, name)| name == queue.name()) else { return Ok(None) };
+    Ok(store.generation_progress(*id, plugins::named_digest(plugin), plugin.parameters.clone()).wait()?)
+}
+
+/// How far the ratings are that the database holds.
+fn how_far(stored: Option<&GenerationProgress>) -> String {
+    match stored {
+        None => "none".to_owned(),
+        Some(GenerationProgress { active: true, .. }) => "what players see".to_owned(),
+        Some(stored) if stored.through >= stored.last_report => "up to date".to_owned(),
+        Some(stored) => format!("journal entry {} of {}", stored.through, stored.last_report),
+    }
 }
 
 /// Ranks by what people would see, best first; equals share the order of their numbers.
@@ -128,7 +149,8 @@ fn moves(store: &Store, past: &Past, active: &Row, shadow: &Row, top: u16) -> Re
 }
 
 fn answer(context: &Context<'_>, arguments: &Arguments, past: &Past, rows: &[Row], moves: &[Vec<Move>]) -> Result<Exit, Failure> {
-    let mut shown = table(["ENGINE", "LOG LOSS", "ACCURACY", "BRIER", "SCORED", "DECLINED", "CONTESTS/S"], rows.iter().map(figures));
+    let mut shown =
+        table(["ENGINE", "LOG LOSS", "ACCURACY", "BRIER", "SCORED", "DECLINED", "CONTESTS/S", "STORED RATINGS"], rows.iter().map(figures));
     shown.push_str(&format!("{} contests of {} players; a coin has a log loss of 0.6931\n", past.contests(), past.players));
     for row in rows {
         match &row.result {
@@ -160,9 +182,9 @@ fn number(value: Option<f64>, digits: usize) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
 }
 
-fn figures(row: &Row) -> [String; 7] {
+fn figures(row: &Row) -> [String; 8] {
     let Ok(Backtest { rated, declined, score, .. }) = &row.result else {
-        return [row.name.as_str(), "-", "-", "-", "-", "-", "-"].map(str::to_owned);
+        return [row.name.as_str(), "-", "-", "-", "-", "-", "-", "-"].map(str::to_owned);
     };
     let per_s = (rated + declined) as f64 / row.wall.as_secs_f64().max(1e-9);
     [
@@ -173,6 +195,7 @@ fn figures(row: &Row) -> [String; 7] {
         score.contests().to_string(),
         declined.to_string(),
         format!("{per_s:.0}"),
+        how_far(row.stored.as_ref()),
     ]
 }
 
@@ -212,5 +235,11 @@ fn to_json(row: &Row, moves: Option<&[Move]>) -> Value {
             "would_be": moved.rank_in_shadow,
         })).collect::<Vec<_>>(),
         "seconds": row.wall.as_secs_f64(),
+        "stored": row.stored.map(|stored| json!({
+            "generation": stored.generation.0,
+            "active": stored.active,
+            "journal_through": stored.through.0,
+            "last_report": stored.last_report.0,
+        })),
     })
 }

@@ -2,7 +2,7 @@
 
 use plugin_runtime::Role;
 use serde_json::json;
-use store::{PluginState, Wanted};
+use store::{PluginState, ShadowState, Wanted};
 
 use super::following::{self, Followed};
 use crate::cli::failure::Failure;
@@ -26,7 +26,8 @@ pub(super) fn reload(context: &Context<'_>) -> Result<Exit, Failure> {
 
 pub(super) fn status(context: &Context<'_>) -> Result<Exit, Failure> {
     let config = context.load_config()?;
-    let states = context.open_store(&config)?.list_plugin_states().wait()?;
+    let store = context.open_store(&config)?;
+    let (states, shadows) = (store.list_plugin_states().wait()?, store.list_shadow_states().wait()?);
     let rows = states.iter().map(|state| {
         let PluginState { queue, role, digest, name, version, since, .. } = state;
         [
@@ -49,9 +50,40 @@ pub(super) fn status(context: &Context<'_>) -> Result<Exit, Failure> {
     for (state, problem) in refusals.clone() {
         shown.push_str(&format!("\n{} of queue {} was refused:\n{}\n", role_name(state.role), state.queue, problem.trim_end()));
     }
-    let value = json!({ "plugins": states.iter().map(to_json).collect::<Vec<_>>() });
+    if !shadows.is_empty() {
+        shown.push_str("\n\n");
+        shown.push_str(&show_shadows(&shadows));
+    }
+    let value = json!({
+        "plugins": states.iter().map(to_json).collect::<Vec<_>>(),
+        "shadows": shadows.iter().map(shadow_to_json).collect::<Vec<_>>(),
+    });
     context.terminal.answer(&shown, &value)?;
     Ok(if refusals.count() == 0 { Exit::Done } else { Exit::Finding })
+}
+
+fn show_shadows(shadows: &[ShadowState]) -> String {
+    let rows = shadows.iter().map(|ShadowState { queue, name, role, digest, behind, problem }| {
+        let state = match (behind, problem) {
+            (_, Some(problem)) => text::printable(problem),
+            (Some(behind), None) => format!("rates the journal, entry {} of {}", behind.through, behind.head),
+            (None, None) => "ready: ranked plugin compare".to_owned(),
+        };
+        [queue.clone(), name.clone(), role_name(*role).to_owned(), text::short(&digest.to_string()), state]
+    });
+    table(["QUEUE", "SHADOW", "ROLE", "SHA256", "STATE"], rows)
+}
+
+fn shadow_to_json(state: &ShadowState) -> serde_json::Value {
+    json!({
+        "queue": state.queue,
+        "shadow": state.name,
+        "role": role_name(state.role),
+        "sha256": state.digest.to_string(),
+        "journal_through": state.behind.map(|behind| behind.through.0),
+        "journal_head": state.behind.map(|behind| behind.head.0),
+        "problem": state.problem,
+    })
 }
 
 fn next(config: &Config, state: &PluginState) -> String {
