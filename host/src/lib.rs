@@ -4,6 +4,7 @@ pub mod admission;
 pub mod author;
 pub mod cli;
 pub mod clock;
+pub mod compare;
 pub mod components;
 pub mod config;
 pub mod copied_histogram;

@@ -255,8 +255,9 @@ pub async fn start_at(config: Config, keyring: Keyring, clock: Clock) -> Result<
     let queues: Vec<_> = in_service.iter().map(|queue| Arc::clone(queue.watched())).collect();
     let (for_reloading, play_too) = (Arc::clone(&config), Arc::clone(&play));
     let for_shadows = ShadowParts { runtime: runtime.clone(), store: store.clone(), metrics: Arc::clone(&metrics), clock: clock.clone() };
-    let queue_ids: Vec<_> = play.queues().iter().zip(&config.queues).map(|(queue, config)| (queue.id, config.clone())).collect();
-    let (shadows, queue_shadows) = Shadows::new(&for_shadows, &config, &queue_ids);
+    let shadowed = play.queues().iter().zip(&config.queues);
+    let shadowed = shadowed.map(|(queue, config)| (queue.id, config.clone(), Arc::clone(&queue.recorder))).collect();
+    let (shadows, queue_shadows) = Shadows::new(&for_shadows, &config, shadowed);
     let reloader = Reloader::new(
         ReloaderParts {
             config: for_reloading,

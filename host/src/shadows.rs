@@ -2,7 +2,7 @@
 //!
 //! One task per queue. Each step is small, rates on a thread for blocking work and writes one short transaction (`store::Shadow`), so that the
 //! reports of players do not wait for it. A shadow that does not load, or that cannot rate a report, says so to `ranked plugin status`; nothing
-//! else comes of it. Policies are loaded to see whether they load: `ranked plugin compare` tries them.
+//! else comes of it. Policies are loaded to see whether they load, and ticks are recorded for `ranked plugin compare`, which tries them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +14,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::compare::recording::encode;
 use crate::config::{Config, QueueConfig, ShadowConfig};
 use crate::metrics::{Metrics, ShadowLabels};
+use crate::play::recorder::Recorder;
 use crate::plugins::{self, chain};
 use crate::reload::store_role;
 
@@ -45,6 +47,8 @@ pub(crate) struct QueueShadows {
     parts: ShadowParts,
     id: QueueId,
     wanted: watch::Receiver<Arc<Wanted>>,
+    /// Where the queue's ticks come from, while a policy is to be tried on them.
+    recorder: Arc<Recorder>,
     shadows: Vec<Named>,
 }
 
@@ -59,10 +63,14 @@ struct Named {
 
 impl Shadows {
     /// The shadows of these queues, each to be run by a task of its own.
-    pub(crate) fn new(parts: &ShadowParts, config: &Arc<Config>, queues: &[(QueueId, QueueConfig)]) -> (Self, Vec<QueueShadows>) {
-        let each = queues.iter().map(|(id, queue)| {
-            let (sender, wanted) = watch::channel(Arc::new(Wanted { config: Arc::clone(config), queue: queue.clone() }));
-            (sender, QueueShadows { parts: parts.clone(), id: *id, wanted, shadows: Vec::new() })
+    pub(crate) fn new(
+        parts: &ShadowParts,
+        config: &Arc<Config>,
+        queues: Vec<(QueueId, QueueConfig, Arc<Recorder>)>,
+    ) -> (Self, Vec<QueueShadows>) {
+        let each = queues.into_iter().map(|(id, queue, recorder)| {
+            let (sender, wanted) = watch::channel(Arc::new(Wanted { config: Arc::clone(config), queue }));
+            (sender, QueueShadows { parts: parts.clone(), id, wanted, recorder, shadows: Vec::new() })
         });
         let (senders, queues) = each.unzip();
         (Self(senders), queues)
@@ -77,8 +85,17 @@ impl Shadows {
 }
 
 impl QueueShadows {
+    /// Records ticks and keeps rating engines up to date until `stop`.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let recording = record(Arc::clone(&self.recorder), self.parts.clone(), self.id);
+        tokio::select! {
+            () = recording => {}
+            () = self.rate(stop) => {}
+        }
+    }
+
     /// Loads what is wanted and keeps it up to date until `stop`.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
+    async fn rate(mut self, stop: CancellationToken) {
         let mut settled = false;
         loop {
             let settle = !settled;
@@ -112,6 +129,7 @@ impl QueueShadows {
     /// Loads what is wanted and was not loaded yet; lets go of the rest.
     fn settle(&mut self) {
         let wanted = Arc::clone(&self.wanted.borrow_and_update());
+        self.recorder.want(wanted.queue.shadows.values().any(|shadow| shadow.role == Role::Policy));
         let mut before = std::mem::take(&mut self.shadows);
         for (name, config) in &wanted.queue.shadows {
             let goes_on = before.iter().position(|named| named.name == *name && named.config == *config && named.engine.is_some());
@@ -171,6 +189,25 @@ impl QueueShadows {
             busy |= self.parts.step(&queue, named);
         }
         busy
+    }
+}
+
+/// Stores what ticks saw, one at a time. One that cannot be stored is not missed.
+async fn record(recorder: Arc<Recorder>, parts: ShadowParts, id: QueueId) {
+    loop {
+        let pool = recorder.next().await;
+        let now = parts.clock.now();
+        let stored = match tokio::task::spawn_blocking(move || encode(&pool)).await {
+            Ok(columns) => parts.store.record_tick(id, now, columns).await,
+            Err(error) => {
+                tracing::error!(%error, "a tick was not recorded");
+                Ok(())
+            }
+        };
+        if let Err(error) = stored {
+            tracing::debug!(%error, code = error.code(), "a tick was not recorded");
+        }
+        recorder.done();
     }
 }
 

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use host::compare::policies::Tried;
+use host::compare::recording::decode;
 use host::config::parse_queues;
 use ladder::id::{PlayerId, QueueId, ReportId};
 use ladder::rating::RatingEngine;
@@ -113,5 +115,44 @@ async fn shadows_keep_up_beside_the_engine_in_force_and_take_over_without_rating
     eventually("no shadow", async || store.list_shadow_states().await.unwrap().is_empty()).await;
     play(&store, queue_id, &players, 100..110).await;
     assert_equals_replay(&store, queue_id, &lucky_text, 109).await;
+    world.stop().await;
+}
+
+/// A queue with a policy shadow records what its ticks see; any policy can be asked about it afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn ticks_are_recorded_while_a_queue_has_a_policy_shadow_and_not_before() {
+    let plain = queue(DUEL, "");
+    let shadowed = plain.clone() + &format!("[queue.{DUEL}.shadow.narrow]\nrole = \"policy\"\ncomponent = \"builtin:skill-window\"\n");
+    let world = World::start_with(Plan { plugins: plain.clone(), ..Plan::default() }).await;
+    let store = world.host().store().clone();
+    let id = store.ensure_queue(DUEL).await.unwrap();
+    // Without a game server nobody is matched: the two wait in every tick.
+    let _pair = world.waiting_pair().await;
+    let ticks = || async { world.host().metrics().render().matches("ranked_tick_seconds_count").count() };
+    eventually("a tick", async || ticks().await > 0).await;
+    assert_eq!(store.count_recorded_ticks(id).await.unwrap(), 0);
+
+    world.write_plugins(&shadowed);
+    assert_eq!(world.host().reload().await.settled().await, Vec::<String>::new());
+    eventually("recorded ticks", async || store.count_recorded_ticks(id).await.unwrap() >= 3).await;
+    let queues = parse_queues("plugins.toml", &shadowed, &plugin_runtime::builtin_names()).unwrap();
+    let shape = &queues[0].shape;
+    let recorded = store.load_recorded_ticks(id, 0, 3).await.unwrap();
+    let policy = PluginSpec::new("policy", Role::Policy, PluginSource::builtin("skill-window").unwrap());
+    let policy = tokio::task::spawn_blocking({
+        let shape = shape.clone();
+        move || Runtime::new().unwrap().load_policy(policy, &shape).unwrap()
+    })
+    .await
+    .unwrap();
+    let mut tried = Tried::default();
+    for tick in &recorded {
+        let mut pool = decode(&tick.columns, shape).unwrap();
+        assert_eq!((pool.tickets(), pool.slots.as_slice()), (2, [0].as_slice()));
+        // With a free slot the same two would have been matched.
+        pool.slots[0] = 1;
+        tried.ask(&policy, shape, &pool);
+    }
+    assert_eq!((tried.ticks, tried.matches, tried.players, tried.faults.len()), (3, 3, 6, 0));
     world.stop().await;
 }

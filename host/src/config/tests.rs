@@ -142,3 +142,16 @@ fn what_a_plugin_refuses_is_shown_at_its_parameter() {
     let error = config.plugin_problem("duel", Role::Rating, &["parameters", "beta"], "must be above 0".to_owned(), String::new());
     assert!(error.render().contains("plugins.toml:8:30\n"), "{}", error.render());
 }
+
+#[test]
+fn a_shadow_is_a_rating_engine_or_a_policy() {
+    let more = "[queue.duel.shadow.next]\ncomponent = \"builtin:gaussian\"\nparameters = { beta = 9 }\n\
+                [queue.duel.shadow.wide]\nrole = \"policy\"\ncomponent = \"builtin:skill-window\"\n";
+    let queues = parse_queues("plugins.toml", &queue(more), BUILTINS).expect("nothing is wrong");
+    let shadows: Vec<_> = queues[0].shadows.iter().map(|(name, shadow)| (name.as_str(), shadow.role)).collect();
+    assert_eq!(shadows, [("next", Role::Rating), ("wide", Role::Policy)]);
+    let wide = &queues[0].shadows["wide"].plugin;
+    assert_eq!(wide.limits, queues[0].policy.limits, "the budget is that of the role");
+    let rules = "[queue.duel.shadow.odd]\nrole = \"rules\"\ncomponent = \"builtin:bounds\"\n";
+    assert!(queues_error(&queue(rules)).contains("unknown value `rules`"));
+}

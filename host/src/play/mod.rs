@@ -21,6 +21,7 @@ mod log_entries;
 mod matches;
 mod queue;
 mod rdv;
+pub(crate) mod recorder;
 mod recovery;
 mod reports;
 mod s2s;

@@ -12,6 +12,7 @@ use ladder::stats::Bound;
 use plugin_runtime::RatingPlugin;
 
 use crate::current::Current;
+use crate::play::recorder::Recorder;
 
 /// A plugin that is not called any more after too many faults in a row.
 pub trait Quarantine: Send + Sync {
@@ -32,6 +33,7 @@ pub struct PlayQueue {
     pub id: QueueId,
     /// Names and sizes. They stay as long as the host runs.
     pub shape: QueueShape,
+    pub(crate) recorder: Arc<Recorder>,
     reviewing: Current<Reviewing>,
     matching: Current<Matching>,
     /// The rating engine's way out of quarantine; `None`: only an operator ends it.
@@ -69,6 +71,7 @@ impl PlayQueue {
         Self {
             id,
             shape,
+            recorder: Arc::default(),
             reviewing: Current::new(Arc::new(Reviewing { rules, bounds })),
             matching: Current::new(Arc::new(Matching { policy, fallback: fallback_policy })),
             rating: Current::new(Arc::new(None)),

@@ -31,6 +31,7 @@ mod plugins;
 mod queue_tickets;
 mod rating;
 mod reader;
+mod recorded_ticks;
 mod reports;
 mod retention;
 mod shadows;
@@ -72,6 +73,7 @@ pub use plugins::{InstalledComponent, NewPluginVersion, PluginRole, PluginState,
 pub use queue_tickets::{Dequeued, EnqueueRefusal, Member, NewQueueTicket, PARTY_MEMBERS_MAX, WaitingMember, WaitingTicket};
 pub use rating::{RatingChange, Unrated};
 pub use reader::{READERS, READS_WAITING_MAX};
+pub use recorded_ticks::{RECORDED_BYTES_MAX, RECORDED_TICKS_MAX, RecordedTick};
 pub use reports::{AcceptOptions, Accepted, RatingState, StoredAck};
 pub use retention::RETIRED_KEPT;
 pub use shadows::{GenerationProgress, SHADOW_REPORTS_PER_STEP, Shadow, ShadowState, ShadowStep};

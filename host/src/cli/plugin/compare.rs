@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use store::{GenerationProgress, Store};
 
 use super::backtest::read_journal;
+use super::compare_policies::Policies;
 use crate::author::backtest::{Backtest, backtest};
 use crate::author::past::Past;
 use crate::cli::failure::{Failure, chain};
@@ -65,23 +66,64 @@ pub(super) fn run(context: &Context<'_>, runtime: &Runtime, arguments: &Argument
         Failure::usage(format!("there is no queue {}", text::printable(name)), format!("plugins.toml has: {}", known.join(", ")))
     })?;
     if queue.shadows.is_empty() {
-        let help = format!("write `[queue.{name}.shadow.SOME-NAME]` and below it what `[queue.{name}.rating]` would have");
+        let help = format!(
+            "write `[queue.{name}.shadow.SOME-NAME]` and below it what `[queue.{name}.rating]` would have; for a policy also `role = 'policy'`"
+        );
         return Err(Failure::usage(format!("queue {name} has no shadow to compare"), help));
     }
     let store = context.open_store(&config)?;
-    let past = read_journal(&store, name, queue.shape.clone())?;
+    let has = |role| queue.shadows.values().any(|shadow| shadow.role == role);
+    let policies = has(Role::Policy).then(|| Policies::run(context, runtime, &config, queue, &store, ACTIVE)).transpose()?;
+    let mut answer = Answer { shown: String::new(), value: json!({ "queue": name }), exit: Exit::Done };
+    if has(Role::Rating) {
+        rate(context, runtime, &config, queue, &store, arguments, &mut answer)?;
+    }
+    if let Some(policies) = policies {
+        if !answer.shown.is_empty() {
+            answer.shown.push('\n');
+        }
+        answer.shown.push_str(&policies.show());
+        answer.value["policies"] = policies.to_json();
+        if !policies.is_complete() {
+            answer.exit = Exit::Finding;
+        }
+    }
+    context.terminal.answer(&answer.shown, &answer.value)?;
+    Ok(answer.exit)
+}
+
+/// What the command says at the end.
+struct Answer {
+    shown: String,
+    value: Value,
+    exit: Exit,
+}
+
+/// The rating engines of the queue, on its journal.
+fn rate(
+    context: &Context<'_>,
+    runtime: &Runtime,
+    config: &Config,
+    queue: &QueueConfig,
+    store: &Store,
+    arguments: &Arguments,
+    answer: &mut Answer,
+) -> Result<(), Failure> {
+    let name = queue.name();
+    let past = read_journal(store, name, queue.shape.clone())?;
     if past.contests() == 0 {
         return Err(Failure::refused(format!("no match of queue {name} was rated yet"), ""));
     }
-    let mut rows = vec![measure(context, runtime, &config, queue, ACTIVE, &past, arguments.score_after)];
-    rows[0].stored = stored(&store, queue, &queue.rating)?;
+    let mut rows = vec![measure(context, runtime, config, queue, ACTIVE, &past, arguments.score_after)];
+    rows[0].stored = stored(store, queue, &queue.rating)?;
     for (shadow, ShadowConfig { plugin, .. }) in queue.shadows.iter().filter(|(_, shadow)| shadow.role == Role::Rating) {
         let with_shadow = QueueConfig { rating: plugin.clone(), ..queue.clone() };
-        let stored = stored(&store, queue, plugin)?;
-        rows.push(Row { stored, ..measure(context, runtime, &config, &with_shadow, shadow, &past, arguments.score_after) });
+        let stored = stored(store, queue, plugin)?;
+        rows.push(Row { stored, ..measure(context, runtime, config, &with_shadow, shadow, &past, arguments.score_after) });
     }
-    let moves = rows.iter().skip(1).map(|row| moves(&store, &past, &rows[0], row, arguments.top)).collect::<Result<Vec<_>, _>>()?;
-    answer(context, arguments, &past, &rows, &moves)
+    let moves = rows.iter().skip(1).map(|row| moves(store, &past, &rows[0], row, arguments.top)).collect::<Result<Vec<_>, _>>()?;
+    say(arguments, &past, &rows, &moves, answer);
+    Ok(())
 }
 
 fn measure(
@@ -148,7 +190,7 @@ fn moves(store: &Store, past: &Past, active: &Row, shadow: &Row, top: u16) -> Re
     order.into_iter().map(moved).collect()
 }
 
-fn answer(context: &Context<'_>, arguments: &Arguments, past: &Past, rows: &[Row], moves: &[Vec<Move>]) -> Result<Exit, Failure> {
+fn say(arguments: &Arguments, past: &Past, rows: &[Row], moves: &[Vec<Move>], answer: &mut Answer) {
     let mut shown =
         table(["ENGINE", "LOG LOSS", "ACCURACY", "BRIER", "SCORED", "DECLINED", "CONTESTS/S", "STORED RATINGS"], rows.iter().map(figures));
     shown.push_str(&format!("{} contests of {} players; a coin has a log loss of 0.6931\n", past.contests(), past.players));
@@ -174,8 +216,7 @@ fn answer(context: &Context<'_>, arguments: &Arguments, past: &Past, rows: &[Row
         "score_after": arguments.score_after,
         "engines": rows.iter().enumerate().map(|(at, row)| to_json(row, at.checked_sub(1).map(|at| moves[at].as_slice()))).collect::<Vec<_>>(),
     });
-    context.terminal.answer(&shown, &value)?;
-    Ok(if rows.iter().all(|row| row.result.is_ok()) { Exit::Done } else { Exit::Finding })
+    *answer = Answer { shown, value, exit: if rows.iter().all(|row| row.result.is_ok()) { Exit::Done } else { Exit::Finding } };
 }
 
 fn number(value: Option<f64>, digits: usize) -> String {

@@ -6,6 +6,7 @@ mod bench;
 mod build;
 mod check;
 mod compare;
+mod compare_policies;
 mod following;
 mod install;
 mod new;

@@ -73,6 +73,7 @@ impl Play {
             board.fill_slots(matchmaker.index, &mut matchmaker.slots);
             matchmaker.tick.look(&matchmaker.terms, &mut board.queue(matchmaker.index).mirror, &matchmaker.slots, now);
         }
+        self.queues[matchmaker.index].recorder.offer(matchmaker.tick.pool());
         let Some((policy, decision)) = self.decide(matchmaker).await else { return };
         matchmaker.tick.note_limits(&mut self.board().queue(matchmaker.index).mirror);
         if !decision.faults.is_empty() {

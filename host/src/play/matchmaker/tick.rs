@@ -80,6 +80,11 @@ impl Tick {
         self.pool.slots.extend(slots.free_per_region());
     }
 
+    /// The picture.
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
     /// Asks the policy and keeps what its answer and the rules of the pool allow.
     ///
     /// # Errors
