@@ -4,11 +4,14 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use hostile::guest::{Base, Policy};
 use ladder::pool::{MatchmakingPolicy, Pool};
 use ladder::queue::QueueShape;
 use ladder::rating::{Contest, Entrant, Rating, RatingEngine, Setting, Stat};
 use ladder::rules::{Claim, Line, ServerRecord, StatRules};
-use plugin_runtime::{PluginSource, PluginSpec, Runtime, builtin_role};
+use plugin_runtime::{PluginSource, PluginSpec, Role, Runtime, builtin_role};
+
+const LIMITS_AT_THE_END: &str = "(call $column (i32.const 7) (i32.const 30000000) (i32.load offset=28 (local.get $pool)))";
 
 fn five_against_five() -> QueueShape {
     let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
@@ -90,6 +93,12 @@ fn calls(criterion: &mut Criterion) {
     let rating = runtime.load_rating(builtin("gaussian"), &shape).unwrap();
     let contest = contest();
     criterion.bench_function("rating.rate, fresh instance, 10 players", |bench| bench.iter(|| rating.rate(&[], &contest).unwrap()));
+    let warm = rating.warm();
+    criterion.bench_function("rating.rate, warm instance, 10 players", |bench| bench.iter(|| warm.rate(&[], &contest).unwrap()));
+    let setting = Setting::default();
+    criterion.bench_function("rating.predict, warm instance, 10 players", |bench| {
+        bench.iter(|| warm.predict(&[], &contest.entrants, &setting).unwrap());
+    });
     let rules = runtime.load_rules(builtin("bounds"), &shape).unwrap();
     let claim = claim();
     criterion.bench_function("rules.review, fresh instance, 30 lines", |bench| bench.iter(|| rules.review(&claim).unwrap()));
@@ -98,6 +107,19 @@ fn calls(criterion: &mut Criterion) {
     let proposals = policy.propose(&pool).unwrap();
     assert!(proposals.match_end.len() > 500, "only {} matches", proposals.match_end.len());
     criterion.bench_function("policy.propose, 10,000 queue tickets, 5v5", |bench| bench.iter(|| policy.propose(&pool).unwrap()));
+    hand_over(criterion, &runtime, &shape);
+}
+
+/// What it costs to hand a full pool over, to a policy that looks at nothing and proposes nothing.
+fn hand_over(criterion: &mut Criterion, runtime: &Runtime, shape: &QueueShape) {
+    // The column of limits, all zeros, lies behind everything that is handed over.
+    let base = Base { pages: 512, ..Base::SOUND };
+    let component = Policy { base, ..Policy::proposing(LIMITS_AT_THE_END) }.component();
+    let spec = PluginSpec::new("five.policy", Role::Policy, PluginSource::new(component));
+    let policy = runtime.load_policy(spec, shape).unwrap();
+    let pool = pool(100_000);
+    assert!(policy.propose(&pool).unwrap().ticket.is_empty());
+    criterion.bench_function("hand-over of 100,000 queue tickets, one call", |bench| bench.iter(|| policy.propose(&pool).unwrap()));
 }
 
 criterion_group!(benches, calls);

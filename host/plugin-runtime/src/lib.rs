@@ -65,7 +65,7 @@ pub use limits::{
 };
 pub use parameters::canonical_parameters;
 pub use policy::PolicyPlugin;
-pub use rating::RatingPlugin;
+pub use rating::{RatingPlugin, WarmRating};
 pub use rules::{FINDING_CODE_BYTES_MAX, FINDINGS_MAX, RulesPlugin};
 pub use runtime::{Description, FAULTS_MAX_DEFAULT, PluginSpec, Runtime};
 pub use source::PluginSource;

@@ -1,5 +1,7 @@
 //! A rating engine in service: a fresh instance per call, every answer checked.
 
+use std::sync::{Mutex, PoisonError};
+
 use ladder::bulk::BulkRatingEngine;
 use ladder::fault::PluginFault;
 use ladder::id::Digest;
@@ -13,7 +15,7 @@ use crate::counters::PluginCounters;
 use crate::error::LoadError;
 use crate::guest::Guest;
 use crate::runtime::{Description, Loaded, Prepared};
-use crate::service::{Service, Stop, bad_output};
+use crate::service::{Service, Stop, WarmPermit, bad_output};
 
 /// A rating engine for one queue. Made by `Runtime::load_rating`; shared between threads as it is.
 pub struct RatingPlugin {
@@ -70,6 +72,12 @@ impl RatingPlugin {
         self.service.reset_quarantine();
     }
 
+    /// The same engine in one instance that is kept: faster, and not pure by construction.
+    #[must_use]
+    pub fn warm(&self) -> WarmRating<'_> {
+        WarmRating { plugin: self, instance: Mutex::default() }
+    }
+
     fn call<R>(&self, function: &'static str, body: impl FnOnce(&mut Store<Guest>, &Exports) -> Result<R, Stop>) -> Result<R, PluginFault> {
         call(&self.service, &self.prepared, &self.exports, function, body)
     }
@@ -90,61 +98,89 @@ impl RatingEngine for RatingPlugin {
     }
 
     fn rate(&self, memory: &[u8], contest: &Contest) -> Result<Update, PluginFault> {
-        let columns = Stats::of(&contest.entrants);
-        let entrants = columns.entrants(&contest.entrants);
-        let totals: Vec<_> = contest.totals.iter().map(stat).collect();
-        let argument = wit::Contest {
-            places: &contest.places,
-            scores: &contest.scores,
-            setting: setting(&contest.setting),
-            totals: &totals,
-            trust: contest.trust,
-            entrants: &entrants,
-        };
-        self.call("rate", |store, engine| {
-            let answer = engine.ranked_plugin_rating_engine().call_rate(&mut *store, memory, argument)?;
-            let wit::Update { ratings, memory } = answer.map_err(declined)?;
-            if ratings.len() != contest.entrants.len() {
-                return Err(bad_output("rate", format!("{} ratings for {} entrants", ratings.len(), contest.entrants.len())));
-            }
-            if memory.len() > QUEUE_MEMORY_BYTES_MAX {
-                return Err(bad_output("rate", format!("remembers {} bytes of the queue, at most {QUEUE_MEMORY_BYTES_MAX}", memory.len())));
-            }
-            let ratings = ratings.into_iter().map(|rating| checked("rate", rating)).collect::<Result<Vec<_>, _>>()?;
-            let shown = ratings.iter().map(|rating| visible(store, engine, rating)).collect::<Result<_, _>>()?;
-            Ok(Update { ratings, visible: shown, memory })
-        })
+        self.call("rate", |store, engine| rate(store, engine, memory, contest))
     }
 
     fn soften(&self, rating: &Rating, keep: f64) -> Result<(Rating, f64), PluginFault> {
-        self.call("soften", |store, engine| {
-            let softened = engine.ranked_plugin_rating_engine().call_soften(&mut *store, borrowed(rating), keep.clamp(0.0, 1.0))?;
-            let softened = checked("soften", softened)?;
-            let visible = visible(store, engine, &softened)?;
-            Ok((softened, visible))
-        })
+        self.call("soften", |store, engine| soften(store, engine, rating, keep))
     }
 
     fn predict(&self, memory: &[u8], line_up: &[Entrant], at: &Setting) -> Result<Vec<f64>, PluginFault> {
-        let columns = Stats::of(line_up);
-        let entrants = columns.entrants(line_up);
-        let teams = line_up.iter().map(|entrant| usize::from(entrant.team) + 1).max().unwrap_or(0);
-        let pairs = teams * teams.saturating_sub(1) / 2;
-        self.call("predict", |store, engine| {
-            let answer = engine.ranked_plugin_rating_engine().call_predict(store, memory, &entrants, setting(at))?;
-            let predicted = answer.map_err(declined)?;
-            if predicted.len() != pairs {
-                return Err(bad_output("predict", format!("{} values for {pairs} pairs of teams", predicted.len())));
-            }
-            match predicted.iter().find(|value| !(0.0..=1.0).contains(*value)) {
-                Some(value) => Err(bad_output("predict", format!("{value} is not a probability"))),
-                None => Ok(predicted),
-            }
-        })
+        self.call("predict", |store, engine| predict(store, engine, memory, line_up, at))
     }
 
     fn bulk(&self) -> Option<&dyn BulkRatingEngine> {
         self.bulk.is_some().then_some(self as &dyn BulkRatingEngine)
+    }
+}
+
+/// A rating engine in one instance that answers again and again: for looking at an engine, never for live ratings.
+///
+/// Much cheaper than a fresh instance per call where a language runtime has to start first. An engine that remembers from call to call
+/// would show it here, and only here; `ranked plugin check` finds such an engine.
+pub struct WarmRating<'a> {
+    plugin: &'a RatingPlugin,
+    /// Taken out for a call: an instance that faulted answers nothing any more and is dropped.
+    instance: Mutex<Option<Kept>>,
+}
+
+struct Kept {
+    store: Store<Guest>,
+    engine: Exports,
+    _permit: WarmPermit,
+}
+
+impl WarmRating<'_> {
+    fn call<R>(&self, function: &'static str, body: impl FnOnce(&mut Store<Guest>, &Exports) -> Result<R, Stop>) -> Result<R, PluginFault> {
+        let RatingPlugin { service, prepared, exports, .. } = self.plugin;
+        service.admit()?;
+        let mut place = self.instance.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mut kept) = place.take() {
+            let answer = service.call(function, &mut kept.store, |store| body(store, &kept.engine))?;
+            *place = Some(kept);
+            return Ok(answer);
+        }
+        let _slot = service.take_slot();
+        let mut store = service.store();
+        let (engine, answer) = service.call(function, &mut store, |store| {
+            let instance = prepared.start(service, store)?;
+            let engine = exports.load(&mut *store, &instance)?;
+            let answer = body(store, &engine)?;
+            Ok((engine, answer))
+        })?;
+        // Where too many are kept already, the next call starts anew.
+        *place = service.keep_warm().map(|permit| Kept { store, engine, _permit: permit });
+        Ok(answer)
+    }
+}
+
+impl RatingEngine for WarmRating<'_> {
+    fn digest(&self) -> Digest {
+        self.plugin.digest()
+    }
+
+    fn parameters(&self) -> &str {
+        self.plugin.parameters()
+    }
+
+    fn initial(&self) -> Result<(Rating, f64), PluginFault> {
+        self.plugin.initial()
+    }
+
+    fn rate(&self, memory: &[u8], contest: &Contest) -> Result<Update, PluginFault> {
+        self.call("rate", |store, engine| rate(store, engine, memory, contest))
+    }
+
+    fn soften(&self, rating: &Rating, keep: f64) -> Result<(Rating, f64), PluginFault> {
+        self.call("soften", |store, engine| soften(store, engine, rating, keep))
+    }
+
+    fn predict(&self, memory: &[u8], line_up: &[Entrant], at: &Setting) -> Result<Vec<f64>, PluginFault> {
+        self.call("predict", |store, engine| predict(store, engine, memory, line_up, at))
+    }
+
+    fn bulk(&self) -> Option<&dyn BulkRatingEngine> {
+        self.plugin.bulk()
     }
 }
 
@@ -161,6 +197,54 @@ fn call<R>(
         let engine = exports.load(&mut *store, &instance)?;
         body(store, &engine)
     })
+}
+
+fn rate(store: &mut Store<Guest>, engine: &Exports, memory: &[u8], contest: &Contest) -> Result<Update, Stop> {
+    let columns = Stats::of(&contest.entrants);
+    let entrants = columns.entrants(&contest.entrants);
+    let totals: Vec<_> = contest.totals.iter().map(stat).collect();
+    let argument = wit::Contest {
+        places: &contest.places,
+        scores: &contest.scores,
+        setting: setting(&contest.setting),
+        totals: &totals,
+        trust: contest.trust,
+        entrants: &entrants,
+    };
+    let answer = engine.ranked_plugin_rating_engine().call_rate(&mut *store, memory, argument)?;
+    let wit::Update { ratings, memory } = answer.map_err(declined)?;
+    if ratings.len() != contest.entrants.len() {
+        return Err(bad_output("rate", format!("{} ratings for {} entrants", ratings.len(), contest.entrants.len())));
+    }
+    if memory.len() > QUEUE_MEMORY_BYTES_MAX {
+        return Err(bad_output("rate", format!("remembers {} bytes of the queue, at most {QUEUE_MEMORY_BYTES_MAX}", memory.len())));
+    }
+    let ratings = ratings.into_iter().map(|rating| checked("rate", rating)).collect::<Result<Vec<_>, _>>()?;
+    let shown = ratings.iter().map(|rating| visible(store, engine, rating)).collect::<Result<_, _>>()?;
+    Ok(Update { ratings, visible: shown, memory })
+}
+
+fn soften(store: &mut Store<Guest>, engine: &Exports, rating: &Rating, keep: f64) -> Result<(Rating, f64), Stop> {
+    let softened = engine.ranked_plugin_rating_engine().call_soften(&mut *store, borrowed(rating), keep.clamp(0.0, 1.0))?;
+    let softened = checked("soften", softened)?;
+    let visible = visible(store, engine, &softened)?;
+    Ok((softened, visible))
+}
+
+fn predict(store: &mut Store<Guest>, engine: &Exports, memory: &[u8], line_up: &[Entrant], at: &Setting) -> Result<Vec<f64>, Stop> {
+    let columns = Stats::of(line_up);
+    let entrants = columns.entrants(line_up);
+    let teams = line_up.iter().map(|entrant| usize::from(entrant.team) + 1).max().unwrap_or(0);
+    let pairs = teams * teams.saturating_sub(1) / 2;
+    let answer = engine.ranked_plugin_rating_engine().call_predict(store, memory, &entrants, setting(at))?;
+    let predicted = answer.map_err(declined)?;
+    if predicted.len() != pairs {
+        return Err(bad_output("predict", format!("{} values for {pairs} pairs of teams", predicted.len())));
+    }
+    match predicted.iter().find(|value| !(0.0..=1.0).contains(*value)) {
+        Some(value) => Err(bad_output("predict", format!("{value} is not a probability"))),
+        None => Ok(predicted),
+    }
 }
 
 fn visible(store: &mut Store<Guest>, engine: &Exports, rating: &Rating) -> Result<f64, Stop> {

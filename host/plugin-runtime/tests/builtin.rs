@@ -259,3 +259,31 @@ fn a_season_reset_keeps_what_it_was_told_to() {
     let (half, _) = engine.soften(&known, 0.5).unwrap();
     assert!((stranger.mean..known.mean).contains(&half.mean) && half.uncertainty > known.uncertainty, "{half:?}");
 }
+
+#[test]
+fn a_warm_instance_answers_what_fresh_ones_do() {
+    let shape = QueueShape { queue: "duel".to_owned(), teams: 2, team_sizes: vec![1], ..QueueShape::default() };
+    let runtime = Runtime::new().unwrap();
+    let fresh = runtime.load_rating(spec("gaussian", json!({})), &shape).unwrap();
+    let warm = fresh.warm();
+    let entrants = entrants(&[vec![(25.0, 8.0)], vec![(27.0, 3.0)]], &[vec![1.0], vec![1.0]]);
+    let contest = |places: [u16; 2]| Contest {
+        places: places.to_vec(),
+        scores: Vec::new(),
+        setting: Setting::default(),
+        totals: Vec::new(),
+        trust: 1.0,
+        entrants: entrants.clone(),
+    };
+    for places in [[0, 1], [0, 0], [1, 0]] {
+        let contest = contest(places);
+        assert_eq!(warm.rate(&[], &contest), fresh.rate(&[], &contest), "{places:?}");
+        assert_eq!(warm.predict(&[], &entrants, &contest.setting), fresh.predict(&[], &entrants, &contest.setting), "{places:?}");
+    }
+    let calls = fresh.counters().calls;
+    // Refused by the engine, and then the instance goes on or a new one does.
+    let nobody = Contest { entrants: Vec::new(), ..contest([0, 1]) };
+    assert!(warm.rate(&[], &nobody).is_err());
+    assert_eq!(warm.rate(&[], &contest([0, 1])), fresh.rate(&[], &contest([0, 1])));
+    assert_eq!(fresh.counters().calls, calls + 3, "the plugin counts the calls of both");
+}

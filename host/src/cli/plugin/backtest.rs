@@ -104,7 +104,7 @@ fn measure(context: &Context<'_>, runtime: &Runtime, subject: &Subject, past: &P
     let started = Instant::now();
     // As `ranked journal import` counts: the first position that is scored.
     let scored_from = (contests as f64 * score_after) as u64;
-    let result = backtest(&engine, past, scored_from, &mut |through| bar.set_position(through));
+    let result = backtest(&engine.warm(), past, scored_from, &mut |through| bar.set_position(through));
     bar.finish_and_clear();
     let backtest =
         result.map_err(|fault| Failure::refused(format!("{}: {fault}", subject.shown), "`ranked plugin check` looks for the cause"))?;

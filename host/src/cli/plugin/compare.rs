@@ -141,7 +141,7 @@ fn measure(
         let bar = progress_bar(context, contests, "contests");
         // As `ranked plugin backtest` counts: the first position that is scored.
         let scored_from = (contests as f64 * score_after) as u64;
-        let result = backtest(&engine, past, scored_from, &mut |through| bar.set_position(through));
+        let result = backtest(&engine.warm(), past, scored_from, &mut |through| bar.set_position(through));
         bar.finish_and_clear();
         result.map_err(|fault| Failure::refused(format!("{name}: {}", chain(&fault)), "`ranked plugin check` looks for the cause"))
     });
