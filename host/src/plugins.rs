@@ -57,7 +57,8 @@ pub fn load(runtime: &Runtime, config: &Config, queue: &QueueConfig) -> Result<Q
 impl QueuePlugins {
     /// The policy's forecasts come from this queue's rating engine. To be called whenever one of the two is another.
     pub fn connect(&self) {
-        self.policy.forecast_with(Arc::clone(&self.rating) as _);
+        // A twin, so that what a policy asks for can neither quarantine the engine of live ratings nor make up for its faults.
+        self.policy.forecast_with(Arc::new(self.rating.twin("forecast")));
     }
 }
 

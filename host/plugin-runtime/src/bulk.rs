@@ -7,7 +7,7 @@
 //! An instance is reused from chunk to chunk and kept between calls. The contract forbids it to remember anything; that it keeps to the
 //! contract is what the samples look at.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use ladder::bulk::{BulkRatingEngine, Cohort, Columns, Declined, Journal, Outcome, Trace};
@@ -22,7 +22,7 @@ use crate::guest::Guest;
 use crate::limits::{Limits, MEMORY_BYTES_CEILING, OUTPUT_BYTES_CEILING};
 use crate::rating::RatingPlugin;
 use crate::runtime::Prepared;
-use crate::service::{Stop, WarmPermit, bad_output};
+use crate::service::{Service, Stop, WarmPermit, bad_output};
 
 /// Contests of one call at most: what a call needs stays in the processor's second-level cache.
 const CHUNK_CONTESTS_MAX: usize = 1024;
@@ -44,6 +44,7 @@ pub(crate) struct BulkPart {
     warm: Mutex<Option<Warm>>,
     /// Contests since loading: decides which of them are compared.
     contests: AtomicU64,
+    distrusted: AtomicBool,
 }
 
 /// A configured instance that is kept between calls.
@@ -55,12 +56,27 @@ struct Warm {
 
 impl BulkPart {
     /// `None`: the component does not export the interface.
-    pub(crate) fn find(prepared: &Prepared) -> Result<Option<Self>, LoadError> {
+    pub(crate) fn find(prepared: &Prepared, service: &Service) -> Result<Option<Self>, LoadError> {
         if prepared.pre.component().get_export_index(None, "ranked:plugin/rating-engine-bulk@1.0.0").is_none() {
             return Ok(None);
         }
         let exports = BulkIndices::new(&prepared.pre).map_err(|source| LoadError::Mismatch { source })?;
-        Ok(Some(Self { exports, warm: Mutex::default(), contests: AtomicU64::new(0) }))
+        prepared.compare_types(service, |store, instance| exports.load(store, instance))?;
+        Ok(Some(Self::of(exports)))
+    }
+
+    fn of(exports: BulkIndices) -> Self {
+        Self { exports, warm: Mutex::default(), contests: AtomicU64::new(0), distrusted: AtomicBool::new(false) }
+    }
+
+    /// The same interface with an instance and counts of its own.
+    pub(crate) fn twin(&self) -> Self {
+        Self::of(self.exports.clone())
+    }
+
+    /// Whether a sample came out otherwise than from `rate`: from then on the engine is asked one contest at a time.
+    pub(crate) fn is_distrusted(&self) -> bool {
+        self.distrusted.load(Ordering::Relaxed)
     }
 
     /// Which contest of a chunk is compared, if one is. Deterministic for a history of calls; nothing that the guest sees tells it.
@@ -228,7 +244,13 @@ impl RatingPlugin {
             Err(fault) => return Err(fault),
         };
         let problem = || format!("contest {contest} of {} came out otherwise than from `rate`", chunk.journal.len());
-        if equal { Ok(()) } else { Err(self.service().blame("rate-many", problem())) }
+        if equal {
+            return Ok(());
+        }
+        if let Some(part) = self.bulk_part() {
+            part.distrusted.store(true, Ordering::Relaxed);
+        }
+        Err(self.service().blame("rate-many", problem()))
     }
 }
 
@@ -387,9 +409,29 @@ fn checked(chunk: &Chunk, answer: wit::Outcome, traced: bool) -> Result<Outcome,
     check_column(PLACE, "trace.uncertainty", &trace.uncertainty, entrants, |value| value.is_finite() && value > 0.0)?;
     check_column(PLACE, "trace.visible", &trace.visible, entrants, |value| value.is_finite())?;
     let cohort = check_cohort(chunk, cohort, &fault)?;
+    if traced {
+        check_trace(chunk, &trace, &cohort)?;
+    }
     let wit::Trace { mean, uncertainty, mut visible } = trace;
     visible.iter_mut().for_each(|value| *value = without_negative_zero(*value));
     Ok(Outcome { cohort, memory, declined, predicted, trace: Trace { mean, uncertainty, visible } })
+}
+
+/// What a contest left behind last is what is known afterwards. Samples look at the trace, and the cohort is what is kept.
+fn check_trace(chunk: &Chunk, trace: &wit::Trace, after: &Cohort) -> Result<(), Stop> {
+    let mut last = vec![None; after.len()];
+    for contest in 0..chunk.journal.len() {
+        for (&player, at) in chunk.journal.players(contest).iter().zip(chunk.journal.entrants(contest)) {
+            last[player as usize] = Some(at);
+        }
+    }
+    for (player, at) in last.into_iter().enumerate().filter_map(|(player, at)| Some((player, at?))) {
+        let traced = [trace.mean[at].to_bits(), trace.uncertainty[at].to_bits()];
+        if traced != [after.means()[player].to_bits(), after.uncertainties()[player].to_bits()] {
+            return Err(bad_output("rate-many", format!("trace and cohort differ about player {player} of the call")));
+        }
+    }
+    Ok(())
 }
 
 fn check_faults(faults: &[u8], contests: usize) -> Result<Vec<Declined>, Stop> {
@@ -431,7 +473,12 @@ fn check_cohort(chunk: &Chunk, cohort: wit::CohortResult, faults: &[u8]) -> Resu
         return Err(bad_output(PLACE, format!("changed player {player} of the call, who played no rated contest")));
     }
     let memories = split_memories(&memory, &memory_end, players)?;
-    Ok(Cohort::from_columns(mean, uncertainty, contests, last_at_s, memories))
+    let after = Cohort::from_columns(mean, uncertainty, contests, last_at_s, memories);
+    let remembers_otherwise = |&player: &usize| after.memory(player as u32) != before.memory(player as u32);
+    if let Some(player) = (0..players).filter(untouched).find(remembers_otherwise) {
+        return Err(bad_output(PLACE, format!("changed the memory of player {player} of the call, who played no rated contest")));
+    }
+    Ok(after)
 }
 
 /// Flat memories apart again; none at all if nobody has one.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ladder::bulk::{Cohort, Journal};
+use ladder::bulk::{BulkRatingEngine, Cohort, Journal};
 use ladder::fault::PluginFault;
 use ladder::pool::Pool;
 use ladder::rating::{Entrant, Rating, RatingEngine, Setting};
@@ -26,6 +26,8 @@ pub const FORECAST_LINE_UPS_MAX: u32 = 20_000;
 const TEAMS_MAX: usize = 256;
 /// What one player of a line-up costs a policy: about what the engine's work for it is worth.
 const PLAYER_FUEL: u64 = 5_000;
+/// Line-ups that an engine with the bulk interface is asked about at once.
+const PIECE_LINE_UPS: usize = 64;
 /// The engine runs on a stack of its own: below it stands the policy's, and a thread has room for one.
 const STACK_BYTES: usize = STACK_BYTES_CEILING as usize + (1 << 20);
 
@@ -37,12 +39,14 @@ pub(crate) struct Forecaster {
     uncertainty: Vec<f64>,
     contests: Vec<u32>,
     line_ups_left: u32,
+    /// Players of one contest of the queue.
+    players_max: usize,
     /// No line-up is begun after this.
     until: Instant,
 }
 
 impl Forecaster {
-    pub(crate) fn new(engine: Arc<dyn RatingEngine>, pool: &Pool, deadline_ms_max: u64) -> Self {
+    pub(crate) fn new(engine: Arc<dyn RatingEngine>, pool: &Pool, players_max: usize, deadline_ms_max: u64) -> Self {
         Self {
             engine,
             at: UnixSeconds(i64::try_from(pool.now_ms / 1000).unwrap_or(i64::MAX)),
@@ -50,6 +54,7 @@ impl Forecaster {
             uncertainty: pool.uncertainty.clone(),
             contests: pool.contests.clone(),
             line_ups_left: FORECAST_LINE_UPS_MAX,
+            players_max,
             until: Instant::now() + Duration::from_millis(deadline_ms_max),
         }
     }
@@ -63,7 +68,7 @@ struct LineUps {
 
 impl LineUps {
     /// Checks what a policy asks for. The problem is the policy's fault.
-    fn parse(players: usize, player: &[u32], team_end: &[u32], line_up_end: &[u32]) -> Result<Self, String> {
+    fn parse(players: usize, players_max: usize, player: &[u32], team_end: &[u32], line_up_end: &[u32]) -> Result<Self, String> {
         if let Some(unknown) = player.iter().find(|&&index| index as usize >= players) {
             return Err(format!("player {unknown} of {players}"));
         }
@@ -74,6 +79,19 @@ impl LineUps {
         let line_ups = cut(&teams, line_up_end).ok_or("the ends of the line-ups do not fit the teams")?;
         if let Some(line_up) = line_ups.iter().find(|line_up| !(2..=TEAMS_MAX).contains(&line_up.len())) {
             return Err(format!("a line-up of {} teams", line_up.len()));
+        }
+        // No larger than a contest of the queue: the engine's budget is meant for that, and so is what the host keeps meanwhile.
+        let mut seen: Vec<u32> = Vec::with_capacity(players_max);
+        for line_up in &line_ups {
+            seen.clear();
+            seen.extend(line_up.iter().copied().flatten().take(players_max + 1));
+            if seen.len() > players_max {
+                return Err(format!("a line-up of more than the {players_max} players of a contest"));
+            }
+            seen.sort_unstable();
+            if let Some(twice) = seen.windows(2).find(|pair| pair[0] == pair[1]) {
+                return Err(format!("player {} twice in one line-up", twice[0]));
+            }
         }
         let owned = line_ups.into_iter().map(|line_up| line_up.iter().map(|team| team.to_vec()).collect());
         Ok(Self { teams: owned.collect() })
@@ -107,7 +125,7 @@ impl Forecaster {
         let on_its_stack = || std::thread::Builder::new().stack_size(STACK_BYTES);
         std::thread::scope(|scope| {
             let run = on_its_stack().name("plugin-forecast".to_owned()).spawn_scoped(scope, || match self.engine.bulk() {
-                Some(bulk) => Ok(self.predict_many(bulk, line_ups)),
+                Some(bulk) => self.predict_many(bulk, line_ups),
                 None => self.predict_each(line_ups),
             });
             match run {
@@ -120,16 +138,28 @@ impl Forecaster {
         })
     }
 
-    fn predict_many(&self, bulk: &dyn ladder::bulk::BulkRatingEngine, line_ups: &LineUps) -> Vec<f64> {
+    /// In pieces, between which the clock is looked at: nothing else ends a call that the host makes for the policy.
+    fn predict_many(&self, bulk: &dyn BulkRatingEngine, line_ups: &LineUps) -> Result<Vec<f64>, Trap> {
+        let mut values = Vec::with_capacity(line_ups.pairs());
+        for piece in line_ups.teams.chunks(PIECE_LINE_UPS) {
+            if Instant::now() > self.until {
+                return Err(Trap::Interrupt);
+            }
+            values.extend(self.predict_piece(bulk, piece));
+        }
+        Ok(values)
+    }
+
+    fn predict_piece(&self, bulk: &dyn BulkRatingEngine, line_ups: &[Vec<Vec<u32>>]) -> Vec<f64> {
         let (mut cohort, mut journal, mut numbers) = (Cohort::default(), Journal::default(), BTreeMap::new());
-        for line_up in &line_ups.teams {
+        for line_up in line_ups {
             let number = |&player: &u32| {
                 *numbers.entry(player).or_insert_with(|| cohort.push(&self.rating(player), self.contests[player as usize], self.at))
             };
             let players: Vec<u32> = line_up.iter().flatten().map(number).collect();
             journal.push_line_up(&self.entrants(line_up), &self.setting(), line_up.len(), &players);
         }
-        bulk.predict_many(&[], &cohort, &journal).unwrap_or_else(|_| vec![0.5; line_ups.pairs()])
+        bulk.predict_many(&[], &cohort, &journal).unwrap_or_else(|_| vec![0.5; line_ups.iter().map(|line_up| pairs(line_up)).sum()])
     }
 
     fn predict_each(&self, line_ups: &LineUps) -> Result<Vec<f64>, Trap> {
@@ -186,7 +216,7 @@ impl Guest {
     fn forecast(&mut self, player: &[u32], team_end: &[u32], line_up_end: &[u32]) -> wasmtime::Result<Vec<f64>> {
         self.charge((player.len() + team_end.len() + line_up_end.len()) as u64 * size_of::<u32>() as u64)?;
         let Some(forecaster) = &mut self.forecaster else { return Err(HostTrap::NoForecast.into()) };
-        let line_ups = LineUps::parse(forecaster.mean.len(), player, team_end, line_up_end);
+        let line_ups = LineUps::parse(forecaster.mean.len(), forecaster.players_max, player, team_end, line_up_end);
         let left = u32::try_from(line_up_end.len()).ok().and_then(|asked| forecaster.line_ups_left.checked_sub(asked));
         let (line_ups, left) = match (line_ups, left) {
             (Ok(line_ups), Some(left)) => (line_ups, left),
@@ -210,7 +240,9 @@ mod tests {
     #[test]
     fn line_ups_name_players_of_the_pool_and_have_teams() {
         type Columns<'a> = (&'a [u32], &'a [u32], &'a [u32]);
-        let table: [(&str, Columns<'_>, bool); 9] = [
+        let table: [(&str, Columns<'_>, bool); 11] = [
+            ("more than a contest has", (&[0, 1, 2], &[1, 3], &[2]), false),
+            ("a player against himself", (&[1, 1], &[1, 2], &[2]), false),
             ("a duel", (&[0, 1], &[1, 2], &[2]), true),
             ("none", (&[], &[], &[]), true),
             ("two line-ups of the same players", (&[0, 1, 1, 0], &[1, 2, 3, 4], &[2, 4]), true),
@@ -222,7 +254,7 @@ mod tests {
             ("an end behind everything", (&[0, 1], &[1, 9], &[2]), false),
         ];
         for (name, (player, team_end, line_up_end), good) in table {
-            assert_eq!(LineUps::parse(3, player, team_end, line_up_end).is_ok(), good, "{name}");
+            assert_eq!(LineUps::parse(3, 2, player, team_end, line_up_end).is_ok(), good, "{name}");
         }
     }
 }

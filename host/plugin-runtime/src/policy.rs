@@ -60,7 +60,7 @@ impl PolicyPlugin {
             return None;
         }
         let engine = self.forecasts_of.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
-        Some(Box::new(Forecaster::new(engine, pool, self.service.deadline_ms_max())))
+        Some(Box::new(Forecaster::new(engine, pool, self.service.shape.players(), self.service.deadline_ms_max())))
     }
 
     /// What the plugin says about itself.

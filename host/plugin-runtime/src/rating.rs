@@ -38,8 +38,8 @@ impl RatingPlugin {
             Ok((rating, visible))
         });
         let initial = initial.map_err(|source| LoadError::Fault { function: "initial", source })?;
+        let bulk = BulkPart::find(&prepared, &service)?;
         service.begin();
-        let bulk = BulkPart::find(&prepared)?;
         Ok(Self { service, prepared, exports, description, initial, bulk })
     }
 
@@ -70,6 +70,19 @@ impl RatingPlugin {
     /// Takes the plugin back into service: an operator said so.
     pub fn reset_quarantine(&self) {
         self.service.reset_quarantine();
+    }
+
+    /// The same engine with counters and a quarantine of its own: what others make it fault with does not count against it.
+    #[must_use]
+    pub fn twin(&self, suffix: &str) -> Self {
+        Self {
+            service: self.service.twin(suffix),
+            prepared: self.prepared.clone(),
+            exports: self.exports.clone(),
+            description: self.description.clone(),
+            initial: self.initial.clone(),
+            bulk: self.bulk.as_ref().map(BulkPart::twin),
+        }
     }
 
     /// The same engine in one instance that is kept: faster, and not pure by construction.
@@ -110,7 +123,7 @@ impl RatingEngine for RatingPlugin {
     }
 
     fn bulk(&self) -> Option<&dyn BulkRatingEngine> {
-        self.bulk.is_some().then_some(self as &dyn BulkRatingEngine)
+        self.bulk.as_ref().filter(|part| !part.is_distrusted()).map(|_| self as &dyn BulkRatingEngine)
     }
 }
 
@@ -131,14 +144,17 @@ struct Kept {
 }
 
 impl WarmRating<'_> {
-    fn call<R>(&self, function: &'static str, body: impl FnOnce(&mut Store<Guest>, &Exports) -> Result<R, Stop>) -> Result<R, PluginFault> {
+    fn call<R>(&self, function: &'static str, body: impl Fn(&mut Store<Guest>, &Exports) -> Result<R, Stop>) -> Result<R, PluginFault> {
         let RatingPlugin { service, prepared, exports, .. } = self.plugin;
         service.admit()?;
         let mut place = self.instance.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(mut kept) = place.take() {
-            let answer = service.call(function, &mut kept.store, |store| body(store, &kept.engine))?;
-            *place = Some(kept);
-            return Ok(answer);
+            let answer = service.call(function, &mut kept.store, |store| body(store, &kept.engine));
+            if matches!(answer, Ok(_) | Err(PluginFault::Declined { .. })) {
+                *place = Some(kept);
+                return answer;
+            }
+            // Guests may leak, because they live for one call elsewhere: the end of a kept instance says nothing about this call.
         }
         let _slot = service.take_slot();
         let mut store = service.store();

@@ -237,6 +237,7 @@ pub(crate) struct Loaded {
 }
 
 /// A component with its imports resolved: an instance is one step away.
+#[derive(Clone)]
 pub(crate) struct Prepared {
     pub(crate) pre: InstancePre<Guest>,
     base: BaseIndices,

@@ -72,6 +72,21 @@ impl Service {
         Self { name, digest, parameters, shape, limits, faults_max, counters: Counters::default(), engine, slots }
     }
 
+    /// The same plugin with counters of its own, under a name with this suffix.
+    pub(crate) fn twin(&self, suffix: &str) -> Self {
+        Self {
+            name: format!("{}.{suffix}", self.name).into(),
+            digest: self.digest,
+            parameters: self.parameters.clone(),
+            shape: self.shape.clone(),
+            limits: self.limits,
+            faults_max: self.faults_max,
+            counters: Counters::default(),
+            engine: self.engine.clone(),
+            slots: Arc::clone(&self.slots),
+        }
+    }
+
     pub(crate) fn counters(&self) -> PluginCounters {
         self.counters.read(self.faults_max)
     }

@@ -287,3 +287,37 @@ fn a_warm_instance_answers_what_fresh_ones_do() {
     assert_eq!(warm.rate(&[], &contest([0, 1])), fresh.rate(&[], &contest([0, 1])));
     assert_eq!(fresh.counters().calls, calls + 3, "the plugin counts the calls of both");
 }
+
+/// Guests may leak: elsewhere they live for one call.
+#[test]
+fn a_kept_instance_that_is_used_up_gives_way_to_a_fresh_one() {
+    let shape = QueueShape { queue: "duel".to_owned(), teams: 2, team_sizes: vec![1], ..QueueShape::default() };
+    let source = PluginSource::new(hostile::guest::Rater::SOUND.component());
+    let engine = Runtime::new().unwrap().load_rating(PluginSpec::new("duel.rating", Role::Rating, source), &shape).unwrap();
+    let contest = Contest {
+        places: vec![0, 1],
+        scores: Vec::new(),
+        setting: Setting::default(),
+        totals: Vec::new(),
+        trust: 1.0,
+        entrants: entrants(&[vec![(25.0, 8.0)], vec![(25.0, 8.0)]], &[vec![1.0], vec![1.0]]),
+    };
+    let (warm, alone) = (engine.warm(), engine.rate(&[], &contest).unwrap());
+    for call in 0..3000 {
+        assert_eq!(warm.rate(&[], &contest), Ok(alone.clone()), "call {call}");
+    }
+    let faults: u64 = engine.counters().faults.iter().sum();
+    assert!(faults > 0, "the guest never ran out of memory: this test shows nothing");
+}
+
+#[test]
+fn a_twin_has_counters_of_its_own() {
+    let shape = QueueShape { queue: "duel".to_owned(), teams: 2, team_sizes: vec![1], ..QueueShape::default() };
+    let engine = Runtime::new().unwrap().load_rating(spec("gaussian", json!({})), &shape).unwrap();
+    let twin = engine.twin("forecast");
+    let line_up = entrants(&[vec![(25.0, 8.0)], vec![(27.0, 3.0)]], &[vec![1.0], vec![1.0]]);
+    let at = Setting::default();
+    assert_eq!(twin.predict(&[], &line_up, &at), engine.predict(&[], &line_up, &at));
+    assert_eq!((twin.counters().calls, engine.counters().calls), (1, 1));
+    assert_eq!((twin.digest(), twin.parameters()), (engine.digest(), engine.parameters()));
+}

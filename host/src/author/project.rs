@@ -164,7 +164,14 @@ impl Project {
         let language = Language::ALL.into_iter().find(|language| language.name() == written.language);
         let language = language.ok_or_else(|| unknown("language", &written.language, "\"rust\", \"javascript\", \"python\" or \"c\""))?;
         let component = folder.join(written.component);
-        Ok(Self { folder: folder.to_owned(), name: written.name, role, language, component, wants_wasi: written.wasi.is_some() })
+        Ok(Self {
+            folder: folder.to_owned(),
+            name: written.name,
+            role,
+            language,
+            component,
+            wants_wasi: written.wasi.is_some_and(|word| word != "none"),
+        })
     }
 
     /// The folder with the contract.
