@@ -80,6 +80,8 @@ pub struct Project {
     pub name: String,
     /// What it is for.
     pub role: Role,
+    /// The world of the contract that its bindings are made for.
+    pub world: &'static str,
     /// What it is written in.
     pub language: Language,
     /// Where the component is written to.
@@ -137,6 +139,16 @@ struct WrittenPlugin {
     language: String,
     component: PathBuf,
     wasi: Option<String>,
+    world: Option<String>,
+}
+
+/// The worlds of the contract that a plugin of a role can be built for; the first one is the usual one.
+fn worlds_of(role: Role) -> (&'static [&'static str], &'static str) {
+    match role {
+        Role::Rating => (&["rating", "rating-with-bulk"], "\"rating\" or \"rating-with-bulk\""),
+        Role::Rules => (&["rules"], "\"rules\""),
+        Role::Policy => (&["policy", "policy-with-forecast"], "\"policy\" or \"policy-with-forecast\""),
+    }
 }
 
 impl Project {
@@ -163,15 +175,14 @@ impl Project {
         let role = role.ok_or_else(|| unknown("role", &written.role, "\"rating\", \"rules\" or \"policy\""))?;
         let language = Language::ALL.into_iter().find(|language| language.name() == written.language);
         let language = language.ok_or_else(|| unknown("language", &written.language, "\"rust\", \"javascript\", \"python\" or \"c\""))?;
+        let (worlds, expected) = worlds_of(role);
+        let world = match &written.world {
+            Some(name) => worlds.iter().find(|world| *world == name).ok_or_else(|| unknown("world", name, expected))?,
+            None => worlds[0],
+        };
         let component = folder.join(written.component);
-        Ok(Self {
-            folder: folder.to_owned(),
-            name: written.name,
-            role,
-            language,
-            component,
-            wants_wasi: written.wasi.is_some_and(|word| word != "none"),
-        })
+        let wants_wasi = written.wasi.is_some_and(|word| word != "none");
+        Ok(Self { folder: folder.to_owned(), name: written.name, role, world, language, component, wants_wasi })
     }
 
     /// The folder with the contract.

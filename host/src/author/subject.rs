@@ -17,7 +17,7 @@ pub const MANIFEST_FILE: &str = "plugin.toml";
 /// Folders above a component that are searched for its manifest: build tools write some levels down.
 const MANIFEST_LEVELS_MAX: usize = 8;
 /// Keys of `[plugin]` that are no keys of a role in `plugins.toml`.
-const MANIFEST_KEYS: [&str; 7] = ["name", "role", "language", "component", "build", "version", "description"];
+const MANIFEST_KEYS: [&str; 8] = ["name", "role", "language", "component", "build", "version", "description", "world"];
 
 /// What a tool was asked to look at.
 #[derive(Clone, Debug, Default)]

@@ -40,7 +40,7 @@ fn write_bindings(project: &Project) -> Result<Vec<PathBuf>, BuildError> {
     let generate = || {
         let mut resolve = Resolve::default();
         let (package, _) = resolve.push_path(&path)?;
-        let world = resolve.select_world(&[package], Some(project.role.name()))?;
+        let world = resolve.select_world(&[package], Some(project.world))?;
         let mut files = Files::default();
         wit_bindgen_c::Opts::default().build().generate(&mut resolve, world, &mut files)?;
         anyhow::Ok(files)

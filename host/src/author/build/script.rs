@@ -17,7 +17,7 @@ pub(super) fn javascript(project: &Project, progress: &dyn Fn(&str)) -> Result<(
     }
     progress("componentize-qjs");
     let mut command = Command::new(program);
-    command.current_dir(&project.folder).args(["--wit", "wit", "--world", project.role.name(), "--js", "plugin.js", "--sync"]);
+    command.current_dir(&project.folder).args(["--wit", "wit", "--world", project.world, "--js", "plugin.js", "--sync"]);
     if !project.wants_wasi {
         command.arg("--stub-wasi");
     }
@@ -30,7 +30,7 @@ pub(super) fn python(project: &Project, progress: &dyn Fn(&str)) -> Result<(), B
     let program = found.ok_or_else(|| missing("componentize-py", project))?;
     progress("componentize-py");
     let mut command = Command::new(program);
-    command.current_dir(&project.folder).args(["--quiet", "--wit-path", "wit", "--world", project.role.name(), "componentize"]);
+    command.current_dir(&project.folder).args(["--quiet", "--wit-path", "wit", "--world", project.world, "componentize"]);
     if !project.wants_wasi {
         command.arg("--stub-wasi");
     }

@@ -22,7 +22,7 @@
 //! A contest in full also takes `totals`, `map`, `mode` and `sides` (one name per team). `start` also takes `idle_s` and `memory`
 //! (hexadecimal), and a case `queue_memory`: what the engine itself left there. Several pairs of teams are expected as a list.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ladder::fault::PluginFault;
 use ladder::queue::QueueShape;
@@ -158,10 +158,15 @@ impl RatingCase {
         let mut comparison = Comparison::default();
         let mut club = self.assemble(engine)?;
         let last = self.play.len().saturating_sub(1);
+        if self.declines.is_some() && self.play.is_empty() {
+            return Err(CaseProblem::unusable("declines", "nothing is played that the engine could decline"));
+        }
+        let mut players: BTreeSet<String> = self.start.keys().cloned().collect();
         for (index, played) in self.play.iter().enumerate() {
             let place = format!("play[{index}]");
             let (line, known) = played.read(shape, &place)?;
             let line = parse_contest(line).map_err(|error| unreadable(&place, &error))?;
+            players.extend(line.teams.iter().flatten().cloned());
             let played = club.play(engine, &line, &known);
             match (&self.declines, played) {
                 (Some(word), Err(PluginFault::Declined { detail })) if index == last => {
@@ -175,6 +180,9 @@ impl RatingCase {
             self.compare_prediction(&club, engine, line, expected, &mut comparison)?;
         }
         for (name, expected) in &self.expect {
+            if !players.contains(name) {
+                return Err(CaseProblem::unusable(format!("expect.{name}"), "nobody of this name plays"));
+            }
             let got = club.member(name);
             let field = |what: &str| format!("{name}.{what}");
             if let Some(mean) = expected.mean {
