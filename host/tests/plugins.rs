@@ -199,4 +199,36 @@ fn only_components_of_listed_publishers_are_installed() {
     let digest = PluginSource::new(std::fs::read(community.path().join("ours.wasm")).unwrap()).digest().to_string();
     assert_eq!(community.json(&["plugin", "activate", "duel", "rating", &digest], 0)["state"], "no-host");
     assert!(community.read("plugins.toml").contains(&digest));
+
+    // A publisher who is trusted no more: neither forward nor back.
+    community.json(&["plugin", "rollback", "duel", "rating"], 0);
+    let other = community.json(&["plugin", "publisher", "--out", "other.key"], 0)["publisher"].as_str().unwrap().to_owned();
+    community.write("ranked.toml", community.read("ranked.toml").replace(&publisher, &other));
+    let written = community.read("plugins.toml");
+    let to = community.json(&["plugin", "versions", "duel", "rating"], 0)["versions"][0]["version"].to_string();
+    for arguments in [["plugin", "activate", "duel", "rating", &digest].as_slice(), &["plugin", "rollback", "duel", "rating", "--to", &to]]
+    {
+        let output = community.run(arguments);
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+        assert!(text(&output.stderr).contains("nobody on the trust list has signed"), "{}", text(&output.stderr));
+        assert_eq!(community.read("plugins.toml"), written);
+    }
+}
+
+/// A plugin that ran before and runs again: the way back leads to what ran in between.
+#[test]
+fn a_rollback_after_something_was_activated_again_finds_the_version_before() {
+    let community = Community::new();
+    community.write("ours.wasm", other_build("gaussian", "ours"));
+    community.write("third.wasm", other_build("gaussian", "third"));
+    let activate = |component: &str| community.json(&["plugin", "activate", "duel", "rating", component], 0)["sha256"].clone();
+    let back = || community.json(&["plugin", "rollback", "duel", "rating"], 0)["sha256"].clone();
+    let builtin = activate("builtin:gaussian");
+    let ours = activate("ours.wasm");
+    assert_eq!(activate("builtin:gaussian"), builtin);
+    assert_eq!(back(), ours);
+    // What was put back is itself what ran before the next one.
+    activate("third.wasm");
+    assert_eq!(back(), ours);
+    assert_eq!(back(), builtin);
 }

@@ -25,7 +25,7 @@ use crate::cli::failure::{Failure, chain};
 use crate::cli::terminal::table;
 use crate::cli::{Context, Exit, text};
 use crate::components;
-use crate::config::{Config, EditError, PluginsFile, Signatures, is_same_table};
+use crate::config::{ComponentSource, Config, EditError, PluginConfig, PluginsFile, Signatures, is_same_table};
 use crate::keys::secret_file;
 use crate::plugins;
 use crate::reload::store_role;
@@ -89,7 +89,7 @@ pub(super) fn activate(context: &Context<'_>, runtime: &Runtime, arguments: &Act
         let text = std::fs::read_to_string(path).map_err(|error| Failure::usage(format!("{}: {error}", path.display()), ""))?;
         file.set_parameters(queue, *role, &text).map_err(|error| about(path, error))?;
     }
-    Edit { context, runtime, config: &config, store: &store, queue, role: *role }.carry_out(file, !no_wait)
+    Edit { context, runtime, config: &config, store: &store, queue, role: *role, going_back: false }.carry_out(file, !no_wait)
 }
 
 pub(super) fn rollback(context: &Context<'_>, runtime: &Runtime, arguments: &RollbackArguments) -> Result<Exit, Failure> {
@@ -106,7 +106,7 @@ pub(super) fn rollback(context: &Context<'_>, runtime: &Runtime, arguments: &Rol
         )
     })?;
     file.put_back(queue, *role, &target.settings).map_err(explain)?;
-    Edit { context, runtime, config: &config, store: &store, queue, role: *role }.carry_out(file, !no_wait)
+    Edit { context, runtime, config: &config, store: &store, queue, role: *role, going_back: true }.carry_out(file, !no_wait)
 }
 
 /// The version asked for, or the one before the newest record of what stands in the file now.
@@ -163,26 +163,18 @@ impl Named {
         let digest = if path.is_file() {
             install::install(context, runtime, config, store, path, None)?.digest
         } else {
-            Self::installed(config, store, asked)?
+            Self::installed(store, asked)?
         };
         Ok(Self { component: components::path_of(digest), digest: Some(digest) })
     }
 
     /// The one installed component whose digest starts so.
-    fn installed(config: &Config, store: &Store, asked: &str) -> Result<Digest, Failure> {
+    fn installed(store: &Store, asked: &str) -> Result<Digest, Failure> {
         let digits = asked.strip_prefix("sha256:").unwrap_or(asked).to_ascii_lowercase();
         let installed = store.list_components().wait()?;
         let mut fitting = installed.iter().filter(|component| component.digest.to_string().starts_with(&digits));
         match (fitting.next(), fitting.next()) {
-            (Some(component), None) if digits.len() >= 4 => {
-                if config.host.plugins.signatures == Signatures::Required && component.publisher.is_none() {
-                    return Err(Failure::refused(
-                        format!("sha256:{} was installed without a signature, and this host wants one", component.digest),
-                        "install it again with its signature",
-                    ));
-                }
-                Ok(component.digest)
-            }
+            (Some(component), None) if digits.len() >= 4 => Ok(component.digest),
             (Some(_), Some(_)) => {
                 Err(Failure::usage(format!("more than one installed component starts with {digits}"), "write more digits"))
             }
@@ -206,6 +198,8 @@ struct Edit<'a> {
     store: &'a Store,
     queue: &'a str,
     role: Role,
+    /// A table of before is put back: that makes no new version.
+    going_back: bool,
 }
 
 impl Edit<'_> {
@@ -214,6 +208,7 @@ impl Edit<'_> {
         let fresh = config.with_plugins_text(file.text(), &plugin_runtime::builtin_names())?;
         let wanted = fresh.queue(queue).ok_or_else(|| Failure::usage(format!("there is no queue `{queue}`"), ""))?;
         let plugin = self.try_out(&fresh)?;
+        self.check_trust(wanted.plugin(role))?;
         let digest = plugins::named_digest(wanted.plugin(role));
         if file.changed_meanwhile()? {
             return Err(Failure::refused("plugins.toml was changed meanwhile, and nothing was written", "try again"));
@@ -240,11 +235,29 @@ impl Edit<'_> {
         Ok(Exit::Done)
     }
 
-    /// Going back does not make a new version of the old table.
+    /// Where signatures are wanted, whoever signed a component must still be trusted: the list may be shorter than when it was installed.
+    fn check_trust(&self, plugin: &PluginConfig) -> Result<(), Failure> {
+        let rules = &self.config.host.plugins;
+        let (Signatures::Required, ComponentSource::File { digest, .. }) = (rules.signatures, &plugin.component) else { return Ok(()) };
+        let installed = self.store.list_components().wait()?;
+        let signer = installed.iter().find(|component| component.digest == *digest).and_then(|component| component.publisher.as_deref());
+        let key = signer.and_then(|signer| signer.rsplit_once(' ')).map(|(_, key)| key);
+        if rules.publishers.iter().any(|known| key == Some(known.key.to_string().as_str())) {
+            return Ok(());
+        }
+        Err(Failure::refused(
+            format!("nobody on the trust list has signed sha256:{digest}, and this host wants signatures"),
+            "install it again with a signature",
+        ))
+    }
+
+    /// Going back does not make a new version of the old table. Everything else does, unless it is the newest one: the version before is
+    /// the one that ran before.
     fn record(&self, settings: String, digest: Digest) -> Result<u64, Failure> {
         let role = store_role(self.role);
         let known = self.store.list_plugin_versions(self.queue, role).wait()?;
-        if let Some(known) = known.iter().rfind(|known| is_same_table(&known.settings, &settings)) {
+        let candidates = if self.going_back { known.len() } else { 1 };
+        if let Some(known) = known.iter().rev().take(candidates).find(|known| is_same_table(&known.settings, &settings)) {
             return Ok(known.number);
         }
         let new = NewPluginVersion { queue: self.queue.to_owned(), role, settings, digest, written_by: following::operator() };

@@ -28,6 +28,7 @@ pub(super) fn run(context: &Context<'_>, runtime: &Runtime, arguments: &Argument
     let store = context.open_store(&config)?;
     let installed = install(context, runtime, &config, &store, &arguments.file, arguments.signature.as_deref())?;
     let InstalledComponent { digest, name, version, roles, publisher, .. } = &installed;
+    let publisher = publisher.as_deref().map(|publisher| publisher.rsplit_once(' ').map_or(publisher, |(name, _)| name));
     let role = Role::ALL.into_iter().find(|role| roles.contains(&store_role(*role))).map_or("ROLE", Role::name);
     let queue = config.queues.first().map_or("QUEUE", |queue| queue.name());
     let next = format!("ranked plugin activate {queue} {role} sha256:{digest}");
@@ -36,7 +37,7 @@ pub(super) fn run(context: &Context<'_>, runtime: &Runtime, arguments: &Argument
         text::printable(name),
         text::printable(version),
         components::path_of(*digest),
-        publisher.as_deref().unwrap_or("nobody that was asked for"),
+        publisher.unwrap_or("nobody that was asked for"),
     );
     let value = json!({
         "sha256": digest.to_string(),
@@ -78,7 +79,7 @@ pub(super) fn install(
     Ok(component)
 }
 
-/// The name of the publisher who vouches for a component. With `signatures = "off"` nobody needs to, unless a signature is named.
+/// Name and key of the publisher who vouches for a component. With `signatures = "off"` nobody needs to, unless a signature is named.
 fn check_signature(config: &Config, source: &PluginSource, file: &Path, signature: Option<&Path>) -> Result<Option<String>, Failure> {
     let rules = &config.host.plugins;
     let beside = PathBuf::from(format!("{}.sig", file.display()));
@@ -99,7 +100,7 @@ fn check_signature(config: &Config, source: &PluginSource, file: &Path, signatur
     let refuse = |problem: String, help: &str| Failure::refused(format!("{shown}: {problem}"), help);
     let signer = signature.verify(source.digest()).map_err(|error| refuse(error.to_string(), "ask its publisher for both files again"))?;
     match rules.publishers.iter().find(|known| known.key == signer) {
-        Some(known) => Ok(Some(known.name.clone())),
+        Some(known) => Ok(Some(format!("{} {}", known.name, known.key))),
         None => Err(refuse(
             format!("its publisher {signer} is not among `publishers` of ranked.toml"),
             "if you trust them: add `{ name = \"..\", key = \"..\" }` to `publishers` below [plugins]",
