@@ -18,13 +18,13 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use ladder::id::{Digest, QueueId};
+use ladder::id::{Digest, JournalSeq, QueueId};
 use ladder::pool::MatchmakingPolicy as _;
 use ladder::rating::RatingEngine;
 use ladder::rules::StatRules as _;
 use ladder::time::UnixMillis;
 use plugin_runtime::{Description, PolicyPlugin, RatingPlugin, Role, RulesPlugin, Runtime, builtin_names};
-use store::{ControlGeneration, InstallRefusal, PluginState, ReloadId, ReplayProgress, Store, StoreError, Wanted};
+use store::{ControlGeneration, InstallRefusal, Pending, PluginState, ReloadId, ReplayProgress, Store, StoreError, Wanted};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -106,7 +106,7 @@ impl Reload {
     }
 
     /// Lets the builds go on by themselves.
-    fn go_on(mut self) {
+    pub(crate) fn go_on(mut self) {
         self.builds.detach_all();
     }
 }
@@ -150,9 +150,9 @@ impl InService {
     }
 
     /// The state of a role as the operator is to see it.
-    fn state(&self, role: Role, wanted: Wanted) -> PluginState {
+    fn state(&self, standing: &Standing, role: Role, wanted: Wanted) -> PluginState {
         let (digest, Description { name, version, .. }) = in_force(&self.watched.plugins(), role);
-        let since = self.standing().since[index(role)];
+        let since = standing.since[index(role)];
         PluginState { queue: self.watched.queue().to_owned(), role: store_role(role), digest, name, version, since, wanted }
     }
 }
@@ -162,10 +162,28 @@ impl Standing {
     fn differs(&self, wanted: &QueueConfig, role: Role) -> bool {
         let now = &self.in_force;
         match role {
-            Role::Rating => wanted.rating != *self.building.as_ref().map_or(&now.rating, |(_, building)| building),
+            // One that was refused is tried again, even if it is the one that the host started with.
+            Role::Rating => {
+                wanted.rating != *self.building.as_ref().map_or(&now.rating, |(_, building)| building)
+                    || (self.building.is_none() && self.refused[index(Role::Rating)])
+            }
             Role::Rules => wanted.rules != now.rules || wanted.outer_bounds != now.outer_bounds,
             Role::Policy => wanted.policy != now.policy || wanted.policy_fallback != now.policy_fallback,
         }
+    }
+
+    /// What comes after the plugin in force, which nobody refuses.
+    fn next(&self, role: Role) -> Wanted {
+        match &self.building {
+            Some((_, building)) if role == Role::Rating => {
+                Wanted::Building { digest: plugins::named_digest(building), through: JournalSeq(0), head: JournalSeq(0) }
+            }
+            _ => Wanted::InForce,
+        }
+    }
+
+    fn is_building(&self, number: u64) -> bool {
+        self.building.as_ref().is_some_and(|(building, _)| *building == number)
     }
 }
 
@@ -178,15 +196,21 @@ impl Reloader {
     /// start, by the queue's name.
     pub(crate) async fn announce(&self, refused: &[(String, String)]) -> Result<(), StoreError> {
         let store = &self.parts.store;
+        store.end_abandoned_reloads("the host stopped meanwhile", self.parts.clock.now()).await?;
         store.clear_plugin_states().await?;
         for queue in &self.queues {
             for role in Role::ALL {
                 let problem = refused.iter().find(|(name, _)| role == Role::Rating && name == queue.watched.queue());
-                let wanted = problem.map_or(Wanted::InForce, |(_, problem)| {
-                    queue.standing().refused[index(role)] = true;
-                    Wanted::Refused { digest: in_force(&queue.watched.plugins(), role).0, problem: problem.clone() }
+                let wanted = problem.map_or(Wanted::InForce, |(_, problem)| Wanted::Refused {
+                    digest: in_force(&queue.watched.plugins(), role).0,
+                    problem: problem.clone(),
                 });
-                store.note_plugin_state(queue.state(role, wanted)).await?;
+                let noted = {
+                    let mut standing = queue.standing();
+                    standing.refused[index(role)] = problem.is_some();
+                    self.say(queue, &standing, role, wanted)
+                };
+                noted.await?;
             }
         }
         Ok(())
@@ -328,9 +352,14 @@ impl Reloader {
     /// A role that was refused and is again as `plugins.toml` wants it.
     async fn withdraw_refusals(&self, queue: &InService, changed: &[Role]) {
         for role in Role::ALL.into_iter().filter(|role| !changed.contains(role)) {
-            let was_refused = std::mem::take(&mut queue.standing().refused[index(role)]);
-            if was_refused {
-                self.note(queue.state(role, Wanted::InForce)).await;
+            let noted = {
+                let mut standing = queue.standing();
+                let is_built = role == Role::Rating && standing.building.is_some();
+                let withdrawn = !is_built && std::mem::take(&mut standing.refused[index(role)]);
+                withdrawn.then(|| self.say(queue, &standing, role, Wanted::InForce))
+            };
+            if let Some(noted) = noted {
+                told(noted).await;
             }
         }
     }
@@ -342,43 +371,52 @@ impl Reloader {
         if let Some(rules) = rules {
             playing.swap_rules(Arc::clone(&rules) as _, &wanted.outer_bounds);
             queue.watched.exchange(&self.parts.metrics, |plugins| plugins.rules = rules);
-            let keep = |standing: &mut Standing| {
+            let noted = {
+                let mut standing = queue.standing();
                 standing.in_force.rules = wanted.rules.clone();
                 standing.in_force.outer_bounds = wanted.outer_bounds.clone();
+                self.say_swapped(queue, &mut standing, Role::Rules)
             };
-            self.swapped(queue, Role::Rules, keep).await;
+            self.swapped(queue, Role::Rules, noted).await;
         }
         if let Some((policy, fallback)) = policy {
             // First the exchange: it tells the policy whose forecasts it may ask for.
             queue.watched.exchange(&self.parts.metrics, |plugins| plugins.policy = Arc::clone(&policy));
             playing.swap_policy(policy, fallback.map(|fallback| fallback as _));
-            let keep = |standing: &mut Standing| {
+            let noted = {
+                let mut standing = queue.standing();
                 standing.in_force.policy = wanted.policy.clone();
                 standing.in_force.policy_fallback = wanted.policy_fallback;
+                self.say_swapped(queue, &mut standing, Role::Policy)
             };
-            self.swapped(queue, Role::Policy, keep).await;
+            self.swapped(queue, Role::Policy, noted).await;
         }
         if let Some(engine) = rating {
-            let number = {
+            // Said before the request ends: whoever asked for it follows this engine from here on.
+            let (number, noted) = {
                 let mut standing = queue.standing();
                 standing.asked += 1;
                 standing.building = Some((standing.asked, wanted.rating.clone()));
-                standing.asked
+                (standing.asked, self.say(queue, &standing, Role::Rating, standing.next(Role::Rating)))
             };
+            told(noted).await;
             let (reloader, wanted) = (Arc::clone(self), wanted.rating.clone());
             reload.builds.spawn(async move { reloader.build(position, number, engine, wanted).await });
         }
     }
 
     /// Builds the generation of a rating engine and puts it in force.
-    async fn build(&self, position: usize, number: u64, engine: Arc<RatingPlugin>, wanted: PluginConfig) -> Result<(), String> {
+    async fn build(self: Arc<Self>, position: usize, number: u64, engine: Arc<RatingPlugin>, wanted: PluginConfig) -> Result<(), String> {
         let queue = &self.queues[position];
-        let (store, name, digest) = (self.parts.store.clone(), queue.watched.queue().to_owned(), engine.digest());
-        let before = queue.state(Role::Rating, Wanted::InForce);
+        let (name, digest) = (queue.watched.queue(), engine.digest());
+        let reloader = Arc::clone(&self);
         let progress = move |ReplayProgress { through, head }: ReplayProgress| {
-            let wanted = Wanted::Building { digest, through, head };
-            // Nobody waits for the operator's view of things; the next step overwrites it.
-            drop(store.note_plugin_state(PluginState { wanted, ..before.clone() }));
+            let queue = &reloader.queues[position];
+            let standing = queue.standing();
+            if standing.is_building(number) {
+                // Nobody waits for the operator's view of things; the next step overwrites it.
+                drop(reloader.say(queue, &standing, Role::Rating, Wanted::Building { digest, through, head }));
+            }
         };
         let now = self.parts.clock.now();
         let installed = self.parts.store.install_engine(queue.id, Arc::clone(&engine) as Arc<dyn RatingEngine>, progress, now).await;
@@ -391,6 +429,15 @@ impl Reloader {
             }
             Ok(Err(InstallRefusal::Superseded)) => {
                 tracing::info!(queue = name, %digest, "another rating engine was asked for before this one was ready");
+                let noted = {
+                    let mut standing = queue.standing();
+                    standing.building.take_if(|(building, _)| *building == number);
+                    let is_settled = standing.building.is_none() && !standing.refused[index(Role::Rating)];
+                    is_settled.then(|| self.say(queue, &standing, Role::Rating, Wanted::InForce))
+                };
+                if let Some(noted) = noted {
+                    told(noted).await;
+                }
                 return Ok(());
             }
             Ok(Err(refusal)) => chain(&refusal),
@@ -399,11 +446,7 @@ impl Reloader {
         tracing::error!(queue = name, %digest, "the rating engine stays as it was: {problem}");
         let is_latest = {
             let mut standing = queue.standing();
-            let is_latest = standing.building.as_ref().is_some_and(|(building, _)| *building == number);
-            if is_latest {
-                standing.building = None;
-            }
-            is_latest
+            standing.building.take_if(|(building, _)| *building == number).is_some()
         };
         if is_latest {
             self.refuse(queue, Role::Rating, &wanted, problem.clone()).await;
@@ -414,45 +457,47 @@ impl Reloader {
     /// A rating engine is in force now; unless a later one is already, the operator and the waiting players' ratings follow it.
     async fn rates(&self, position: usize, number: u64, engine: Arc<RatingPlugin>, config: PluginConfig) {
         let queue = &self.queues[position];
-        {
+        // In one go: of two engines that come into force one after the other, the later one stays. And as long as it is being built,
+        // nobody wonders that the database has another engine in force than this process.
+        let noted = {
             let mut standing = queue.standing();
             if standing.rates > number {
                 // A later one is in force and was quicker to say so.
                 return;
             }
             standing.rates = number;
-        }
-        self.parts.play.queues()[position].swap_rating(Arc::clone(&engine) as _);
-        queue.watched.exchange(&self.parts.metrics, |plugins| plugins.rating = engine);
-        {
-            // Last: as long as it is being built, nobody wonders that the database has another engine in force than this process.
-            let mut standing = queue.standing();
-            if standing.building.as_ref().is_some_and(|(building, _)| *building == number) {
-                standing.building = None;
-            }
-        }
-        self.swapped(queue, Role::Rating, |standing| standing.in_force.rating = config).await;
+            self.parts.play.queues()[position].swap_rating(Arc::clone(&engine) as _);
+            queue.watched.exchange(&self.parts.metrics, |plugins| plugins.rating = engine);
+            standing.in_force.rating = config;
+            standing.building.take_if(|(building, _)| *building == number);
+            self.say_swapped(queue, &mut standing, Role::Rating)
+        };
+        self.swapped(queue, Role::Rating, noted).await;
         self.parts.play.refresh_ratings(position).await;
         self.parts.play.rate_backlog().await;
     }
 
-    async fn swapped(&self, queue: &InService, role: Role, keep: impl FnOnce(&mut Standing)) {
-        {
-            let mut standing = queue.standing();
-            keep(&mut standing);
-            standing.since[index(role)] = self.parts.clock.now();
-            standing.refused[index(role)] = false;
-        }
+    fn say_swapped(&self, queue: &InService, standing: &mut Standing, role: Role) -> Pending<()> {
+        standing.since[index(role)] = self.parts.clock.now();
+        standing.refused[index(role)] = false;
+        self.say(queue, standing, role, standing.next(role))
+    }
+
+    async fn swapped(&self, queue: &InService, role: Role, noted: Pending<()>) {
         let (digest, Description { name, version, .. }) = in_force(&queue.watched.plugins(), role);
         tracing::info!(target: "audit", event = "plugin-swapped", queue = queue.watched.queue(), role = role.name(), name, version, %digest);
         self.count(queue, role, SwapResult::Swapped);
-        self.note(queue.state(role, Wanted::InForce)).await;
+        told(noted).await;
     }
 
     async fn refuse(&self, queue: &InService, role: Role, wanted: &PluginConfig, problem: String) {
-        queue.standing().refused[index(role)] = true;
         self.count(queue, role, SwapResult::Refused);
-        self.note(queue.state(role, Wanted::Refused { digest: plugins::named_digest(wanted), problem })).await;
+        let noted = {
+            let mut standing = queue.standing();
+            standing.refused[index(role)] = true;
+            self.say(queue, &standing, role, Wanted::Refused { digest: plugins::named_digest(wanted), problem })
+        };
+        told(noted).await;
     }
 
     fn count(&self, queue: &InService, role: Role, result: SwapResult) {
@@ -460,10 +505,15 @@ impl Reloader {
         self.parts.metrics.plugin_swaps.get_or_create(&labels).inc();
     }
 
-    async fn note(&self, state: PluginState) {
-        if let Err(error) = self.parts.store.note_plugin_state(state).await {
-            tracing::warn!(%error, code = error.code(), "`ranked plugin status` does not show the latest state of a plugin");
-        }
+    /// Says what stands, for the operator. Whoever holds `standing` has the say, so that what was said last is what stands.
+    fn say(&self, queue: &InService, standing: &Standing, role: Role, wanted: Wanted) -> Pending<()> {
+        self.parts.store.note_plugin_state(queue.state(standing, role, wanted))
+    }
+}
+
+async fn told(noted: Pending<()>) {
+    if let Err(error) = noted.await {
+        tracing::warn!(%error, code = error.code(), "`ranked plugin status` does not show the latest state of a plugin");
     }
 }
 

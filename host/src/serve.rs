@@ -210,8 +210,8 @@ pub async fn run(config: Config, keyring: Keyring, started: impl FnOnce(&Running
 /// Reloads the plugins at every such signal.
 async fn reload_at(mut signals: Signal, reloader: Arc<Reloader>) {
     while signals.recv().await.is_some() {
-        // What was refused was logged.
-        reloader.reload().await.settled().await;
+        // What is refused is logged. The next signal may supersede an engine that is still being built.
+        reloader.reload().await.go_on();
     }
 }
 

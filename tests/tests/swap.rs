@@ -11,7 +11,7 @@ use ladder::matches::MatchState;
 use ladder::rating::RatingEngine;
 use plugin_runtime::{Limits, LoadError, PluginSource, PluginSpec, RatingPlugin, Role, Runtime};
 use protocol::message::v1;
-use store::{RatingState, ReplayComparison};
+use store::{RatingState, ReplayComparison, Wanted};
 use tests::bots::Bots;
 use tests::world::{DUEL, Duel, GameServer, OWNERS, Plan, World, eventually, queue, report};
 
@@ -175,6 +175,28 @@ async fn the_host_follows_an_engine_that_another_process_put_in_force() {
     server.report_ack().await;
     for player in &mut duel.players {
         assert_eq!(player.ended().await.ending(), v1::MatchEnding::Rated);
+    }
+    world.stop().await;
+}
+
+/// What the operator is told is definite when a reload ends: an engine that takes over later is being built from then on.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_is_to_take_over_is_shown_before_the_reload_ends() {
+    let world = World::start_with(Plan { plugins: queue(DUEL, "deadline_ms_max = 10000"), ..Plan::default() }).await;
+    let store = world.host().store();
+    let rating =
+        async || store.list_plugin_states().await.unwrap().into_iter().find(|state| state.role == store::PluginRole::Rating).unwrap();
+    for beta in 1..=20 {
+        world.write_plugins(&queue(DUEL, &format!("deadline_ms_max = 10000\n[queue.duel.rating.parameters]\nbeta = {beta}.0")));
+        let reload = world.host().reload().await;
+        let before = rating().await;
+        let running = world.host().rating_engine(DUEL).unwrap().1.parameters().to_owned();
+        assert_eq!(reload.settled().await, Vec::<String>::new());
+        assert_eq!(rating().await.wanted, Wanted::InForce);
+        // Built at the end of the request, unless it was in force by then.
+        let is_built = matches!(before.wanted, Wanted::Building { digest, .. } if digest == before.digest);
+        let in_force = world.host().rating_engine(DUEL).unwrap().1.parameters().to_owned();
+        assert!(is_built || running == in_force, "beta {beta}: {before:?}");
     }
     world.stop().await;
 }

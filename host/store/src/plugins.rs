@@ -48,7 +48,7 @@ pub struct InstalledComponent {
     pub roles: Vec<PluginRole>,
     /// Its length.
     pub bytes: u64,
-    /// Whose signature was verified; `None`: none was asked for.
+    /// Whose signature was verified, name and key with a space between; `None`: none was asked for.
     pub publisher: Option<String>,
     /// When.
     pub installed_at: UnixMillis,
@@ -278,6 +278,17 @@ impl Store {
             for reload in reloads {
                 statement.execute(params![column::sql(reload.0), column::sql_time(now), problem])?;
             }
+            Ok(())
+        })
+    }
+
+    /// Ends with `problem` what an earlier host took and never ended: called by a host that starts.
+    pub fn end_abandoned_reloads(&self, problem: impl Into<String>, now: UnixMillis) -> Pending<()> {
+        let problem = problem.into();
+        self.write(move |connection| {
+            let mut statement = connection
+                .prepare_cached("UPDATE reloads SET ended_at = ?1, problem = ?2 WHERE taken_at IS NOT NULL AND ended_at IS NULL")?;
+            statement.execute(params![column::sql_time(now), problem])?;
             Ok(())
         })
     }

@@ -75,7 +75,7 @@ pub(super) fn reload(context: &Context<'_>, store: &Store, change: Option<&Chang
     }
 }
 
-/// Waits until the host says what became of one role.
+/// Waits until the host says what became of one role. Its request has ended: the host has said at least that it is building.
 fn follow(context: &Context<'_>, store: &Store, change: &Change<'_>, wait: bool) -> Result<Followed, Failure> {
     let bar = journal::progress_bar(context, 0, "journal entries");
     loop {
@@ -92,11 +92,17 @@ fn follow(context: &Context<'_>, store: &Store, change: &Change<'_>, wait: bool)
                     format!("`ranked plugin rollback {} {}` puts plugins.toml back", change.queue, change.role.name()),
                 ));
             }
-            Some((_, Wanted::Building { through, head, .. })) => {
+            Some((_, Wanted::Building { digest, through, head })) if digest == change.digest => {
                 bar.set_length(head.0);
                 bar.set_position(through.0);
             }
-            _ => {}
+            _ => {
+                bar.finish_and_clear();
+                return Err(Failure::refused(
+                    "the host did not take it up, or another change came after it",
+                    "`ranked plugin status` shows what is in force",
+                ));
+            }
         }
         if !wait {
             return Ok(Followed::Building);
