@@ -120,11 +120,11 @@ impl World {
 
     /// Stops the host in good order and starts it again on the same files, with another `plugins.toml` if one is given.
     pub async fn restart(self, plugins: Option<String>) -> Self {
-        let mut stopped = self.stop().await;
-        if let Some(plugins) = plugins {
-            stopped.plan.plugins = plugins;
+        let stopped = self.stop().await;
+        match plugins {
+            Some(plugins) => stopped.start_with(plugins).await,
+            None => stopped.start().await,
         }
-        stopped.start().await
     }
 
     /// Stops the host and keeps its files: nobody answers until [`Stopped::start`].
@@ -260,6 +260,12 @@ pub struct Stopped {
 }
 
 impl Stopped {
+    /// Starts the host again with another `plugins.toml`.
+    pub async fn start_with(mut self, plugins: String) -> World {
+        self.plan.plugins = plugins;
+        self.start().await
+    }
+
     /// Starts the host again.
     pub async fn start(self) -> World {
         let Self { plan, folder } = self;

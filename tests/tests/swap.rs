@@ -11,7 +11,7 @@ use ladder::matches::MatchState;
 use ladder::rating::RatingEngine;
 use plugin_runtime::{Limits, LoadError, PluginSource, PluginSpec, RatingPlugin, Role, Runtime};
 use protocol::message::v1;
-use store::{RatingState, ReplayComparison, Wanted};
+use store::{RatingState, ReloadProgress, ReplayComparison, Wanted};
 use tests::bots::Bots;
 use tests::world::{DUEL, Duel, GameServer, OWNERS, Plan, World, eventually, queue, report};
 
@@ -198,6 +198,38 @@ async fn an_engine_that_is_to_take_over_is_shown_before_the_reload_ends() {
         let in_force = world.host().rating_engine(DUEL).unwrap().1.parameters().to_owned();
         assert!(is_built || running == in_force, "beta {beta}: {before:?}");
     }
+    world.stop().await;
+}
+
+/// An engine that cannot rate the journal is refused at the start. Whoever reloads has it tried again and hears so; with a larger budget it
+/// takes over. What the host before left unanswered is answered, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_was_refused_at_the_start_is_tried_again_by_a_reload() {
+    let patient = "deadline_ms_max = 10000";
+    let plugins = queue(DUEL, &format!("{patient}\n[queue.duel.rating.parameters]\nbeta = 5.0"));
+    let world = World::start_with(Plan { plugins, ..Plan::default() }).await;
+    let mut server = world.game_server(OWNERS[0]).await;
+    let mut duel = world.duel(&mut server).await;
+    server.client.report(report(&duel.allow, 1)).await.unwrap();
+    server.report_ack().await;
+    for player in &mut duel.players {
+        assert_eq!(player.ended().await.ending(), v1::MatchEnding::Rated);
+    }
+    let (store, now) = (world.open_store(), world.clock().now());
+    let stopped = world.stop().await;
+    let left = store.request_reload("an operator", now).await.unwrap();
+    assert_eq!(store.take_reloads(now).await.unwrap(), [left]);
+    let too_small = queue(DUEL, &format!("{patient}\nfuel_max = {}\nfaults_max = 1000", fuel_to_load()));
+    let world = stopped.start_with(too_small).await;
+    assert!(matches!(store.reload_progress(left).await.unwrap(), Some(ReloadProgress::Ended(Err(_)))));
+    let rating =
+        async || store.list_plugin_states().await.unwrap().into_iter().find(|state| state.role == store::PluginRole::Rating).unwrap();
+    assert!(matches!(rating().await.wanted, Wanted::Refused { .. }));
+    assert_eq!(world.host().reload().await.settled().await.len(), 1, "it is tried again");
+    assert!(matches!(rating().await.wanted, Wanted::Refused { .. }));
+    world.write_plugins(&queue(DUEL, patient));
+    assert_eq!(world.host().reload().await.settled().await, Vec::<String>::new());
+    assert_eq!(rating().await.wanted, Wanted::InForce);
     world.stop().await;
 }
 
