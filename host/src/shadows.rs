@@ -50,6 +50,8 @@ pub(crate) struct QueueShadows {
     /// Where the queue's ticks come from, while a policy is to be tried on them.
     recorder: Arc<Recorder>,
     shadows: Vec<Named>,
+    /// Whether generations that were laid aside may have rows left that nobody goes back to.
+    forgets: bool,
 }
 
 /// One shadow: running, waiting for a comparison, or out of order.
@@ -70,13 +72,13 @@ impl Shadows {
     ) -> (Self, Vec<QueueShadows>) {
         let each = queues.into_iter().map(|(id, queue, recorder)| {
             let (sender, wanted) = watch::channel(Arc::new(Wanted { config: Arc::clone(config), queue }));
-            (sender, QueueShadows { parts: parts.clone(), id, wanted, recorder, shadows: Vec::new() })
+            (sender, QueueShadows { parts: parts.clone(), id, wanted, recorder, shadows: Vec::new(), forgets: false })
         });
         let (senders, queues) = each.unzip();
         (Self(senders), queues)
     }
 
-    /// `plugins.toml` was read again. What is as it was goes on; what did not load is tried again.
+    /// `plugins.toml` was read again. What is as it was goes on; what did not load, or stands still, is tried again.
     pub(crate) fn want(&self, position: usize, config: &Arc<Config>, queue: &QueueConfig) {
         if let Some(sender) = self.0.get(position) {
             sender.send_replace(Arc::new(Wanted { config: Arc::clone(config), queue: queue.clone() }));
@@ -118,7 +120,7 @@ impl QueueShadows {
             settled = tokio::select! {
                 () = stop.cancelled() => return,
                 changed = self.wanted.changed() => changed.is_err(),
-                () = tokio::time::sleep(pause), if !self.shadows.is_empty() => true,
+                () = tokio::time::sleep(pause), if busy || !self.shadows.is_empty() => true,
             };
             if stop.is_cancelled() {
                 return;
@@ -126,13 +128,14 @@ impl QueueShadows {
         }
     }
 
-    /// Loads what is wanted and was not loaded yet; lets go of the rest.
+    /// Loads what is wanted and was not loaded yet, or stands still; lets go of the rest.
     fn settle(&mut self) {
         let wanted = Arc::clone(&self.wanted.borrow_and_update());
         self.recorder.want(wanted.queue.shadows.values().any(|shadow| shadow.role == Role::Policy));
         let mut before = std::mem::take(&mut self.shadows);
         for (name, config) in &wanted.queue.shadows {
-            let goes_on = before.iter().position(|named| named.name == *name && named.config == *config && named.engine.is_some());
+            let works = |named: &Named| named.engine.is_some() && named.noted.as_ref().is_none_or(|noted| noted.problem.is_none());
+            let goes_on = before.iter().position(|named| named.name == *name && named.config == *config && works(named));
             let named = match goes_on {
                 Some(position) => before.swap_remove(position),
                 None => self.load(&wanted, name, config),
@@ -150,6 +153,7 @@ impl QueueShadows {
         if let Err(error) = forgotten {
             tracing::warn!(%error, code = error.code(), "earlier shadows of a queue were not forgotten");
         }
+        self.forgets = true;
     }
 
     fn load(&self, wanted: &Wanted, name: &str, config: &ShadowConfig) -> Named {
@@ -181,10 +185,12 @@ impl QueueShadows {
         shadow.map(Some).map_err(|fault| format!("it cannot say where players start: it {fault}"))
     }
 
-    /// One step of every shadow; whether one of them has more to do.
+    /// One step of every shadow, and of forgetting earlier ones; whether there is more to do.
     fn step(&mut self) -> bool {
         let queue = self.wanted.borrow().queue.name().to_owned();
-        let mut busy = false;
+        // What fails here is done after the next reload.
+        self.forgets = self.forgets && self.parts.store.forget_old_generations(self.id).wait().unwrap_or(false);
+        let mut busy = self.forgets;
         for named in &mut self.shadows {
             busy |= self.parts.step(&queue, named);
         }

@@ -16,8 +16,8 @@ use crate::metrics::{ActiveState, ByQueue, MatchLabels};
 
 /// Decisions under way at the same time: the loss of a large game server makes hundreds, and the store bounds how many may wait.
 const DECISIONS_MAX: usize = 64;
-/// Reports of one queue that are rated in one transaction once the engine works again.
-const BACKLOG_STEP_MAX: u32 = 256;
+/// Reports of one queue that are rated in one turn once the engine works again: then other queues have theirs.
+const BACKLOG_TURN_MAX: u32 = 256;
 /// How often a rating engine in quarantine is tried.
 const PROBES: Rate = Rate { burst: 1, period: Duration::from_secs(60) };
 
@@ -65,31 +65,42 @@ impl Play {
         }
     }
 
-    /// Rates as much of one queue's backlog as its engine can; returns what stopped it.
+    /// Rates as much of one queue's backlog as its engine can and one turn may, in short transactions; returns what stopped it.
     async fn rate_waiting(&self, index: usize) -> Option<PluginFault> {
+        let mut left = BACKLOG_TURN_MAX;
+        while left > 0 {
+            let RatedWaiting { rated, waits, fault } = self.rate_step(index, left).await;
+            if !waits || fault.is_some() || rated.is_empty() {
+                return fault.map(|(_, fault)| fault);
+            }
+            left = left.saturating_sub(u32::try_from(rated.len()).unwrap_or(u32::MAX));
+        }
+        None
+    }
+
+    /// One transaction; the players hear what it rated.
+    async fn rate_step(&self, index: usize, max: u32) -> RatedWaiting {
         let queue = &self.queues[index];
-        match self.store.rate_waiting(queue.id, BACKLOG_STEP_MAX).await {
-            Ok(Ok(RatedWaiting { rated, fault, .. })) => {
-                if !rated.is_empty() {
-                    tracing::info!(queue = queue.name(), rated = rated.len(), "rated reports that had waited for their engine");
-                }
-                if let Some((seq, fault)) = &fault {
+        match self.store.rate_waiting(queue.id, max).await {
+            Ok(Ok(step)) => {
+                if let Some((seq, fault)) = &step.fault {
                     tracing::warn!(queue = queue.name(), %seq, reason = fault.code(), error = %fault, "a report still waits for its rating");
                 }
-                if !rated.is_empty() {
+                if !step.rated.is_empty() {
+                    tracing::info!(queue = queue.name(), rated = step.rated.len(), "rated reports that had waited for their engine");
                     self.refresh_ratings(index).await;
                 }
-                for (_, match_id, changes) in rated {
+                for (_, match_id, changes) in &step.rated {
                     let Some(match_id) = match_id else { continue };
-                    self.tell_rated(&[(match_id, changes)]);
+                    self.tell_rated(&[(*match_id, changes.clone())]);
                 }
-                return fault.map(|(_, fault)| fault);
+                return step;
             }
             // The queue's engine is being installed or was exchanged by another process: the next turn looks again.
             Ok(Err(why)) => tracing::debug!(queue = queue.name(), error = %why, "the backlog of ratings waits"),
             Err(error) => tracing::error!(queue = queue.name(), error = %error, "the backlog of ratings could not be looked at"),
         }
-        None
+        RatedWaiting::default()
     }
 
     /// Tells the players of matches that had to wait how they were rated.

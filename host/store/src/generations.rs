@@ -9,6 +9,7 @@
 //! rate; later reports of the queue are accepted and wait, so that the order of the journal stays the order of rating.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use ladder::fault::PluginFault;
 use ladder::id::{Digest, GenerationId, JournalSeq, MatchId, PlayerId, QueueId};
@@ -25,6 +26,8 @@ use crate::{Pending, Store, column, control, journal};
 
 /// Reports that one transaction rates when it catches up.
 pub const REPORTS_PER_STEP_MAX: u32 = 256;
+/// After this time a transaction rates no further report: an engine may take long, and every report of a player waits for the one writer.
+const STEP_TIME_MAX: Duration = Duration::from_millis(20);
 /// Players that a comparison names.
 const DIFFERING_NAMED_MAX: usize = 100;
 
@@ -256,7 +259,8 @@ impl Store {
         }
     }
 
-    /// Rates up to `max` waiting reports of a queue (at most [`REPORTS_PER_STEP_MAX`]), in order, until one faults.
+    /// Rates up to `max` waiting reports of a queue (at most [`REPORTS_PER_STEP_MAX`]), in order, until one faults. A slow engine rates fewer,
+    /// but at least one: ask again while some were rated and others still wait.
     pub fn rate_waiting(&self, queue: QueueId, max: u32) -> Pending<Result<RatedWaiting, Unrated>> {
         let engines = self.engines();
         self.write(move |connection| {
@@ -268,7 +272,7 @@ impl Store {
             };
             let caught_up = catch_up(connection, generation.id, &ready, after, max.min(REPORTS_PER_STEP_MAX))?;
             set_rated_through(connection, generation.id, (!caught_up.complete).then_some(caught_up.through))?;
-            note_raters(connection, queue, generation.id, after)?;
+            note_raters(connection, queue, generation.id, (after, caught_up.through))?;
             Ok(Ok(RatedWaiting { rated: caught_up.rated, waits: !caught_up.complete, fault: caught_up.fault }))
         })
     }
@@ -398,7 +402,7 @@ fn build(connection: &Connection, ready: &Ready, now: UnixMillis) -> Result<Buil
     let waits = !caught_up.complete;
     let released = match active.and_then(|active| active.rated_through) {
         Some(waited_after) => {
-            note_raters(connection, queue, generation, waited_after)?;
+            note_raters(connection, queue, generation, (waited_after, caught_up.through))?;
             load_released(connection, queue, generation, waited_after)?
         }
         None => Vec::new(),
@@ -467,12 +471,17 @@ struct CaughtUp {
     fault: Option<(JournalSeq, PluginFault)>,
 }
 
-/// Rates up to `max` reports after `after`, in order, until one faults.
+/// Rates up to `max` reports after `after`, in order, until one faults; fewer if [`STEP_TIME_MAX`] is over, but at least one.
 fn catch_up(connection: &Connection, generation: GenerationId, ready: &Ready, after: JournalSeq, max: u32) -> Result<CaughtUp, StoreError> {
     let reports = journal::load_reports(connection, ready.queue, after, max)?;
     let complete = reports.len() < max as usize;
     let mut caught_up = CaughtUp { rated: Vec::new(), through: after, complete, fault: None };
+    let began = Instant::now();
     for (seq, facts) in reports {
+        if !caught_up.rated.is_empty() && began.elapsed() >= STEP_TIME_MAX {
+            caught_up.complete = false;
+            return Ok(caught_up);
+        }
         if facts.disposition == Disposition::Ratable {
             match rate_one(connection, generation, ready, seq, &facts, false)? {
                 Ok(step) => caught_up.rated.push((seq, facts.match_id, step.changes)),
@@ -488,14 +497,20 @@ fn catch_up(connection: &Connection, generation: GenerationId, ready: &Ready, af
     Ok(caught_up)
 }
 
-/// Matches whose reports had to wait are rated now, by this generation: those with reports after `after` that no other one rated.
-fn note_raters(connection: &Connection, queue: QueueId, generation: GenerationId, after: JournalSeq) -> Result<(), StoreError> {
+/// Matches whose reports had to wait are rated now, by this generation: those with reports after `after`, up to `through`, that no other
+/// one rated.
+fn note_raters(
+    connection: &Connection,
+    queue: QueueId,
+    generation: GenerationId,
+    (after, through): (JournalSeq, JournalSeq),
+) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
-        "UPDATE matches SET rated_by = ?1 WHERE queue = ?2 AND report_seq > ?3 AND rated_by IS NULL AND EXISTS
+        "UPDATE matches SET rated_by = ?1 WHERE queue = ?2 AND report_seq > ?3 AND report_seq <= ?4 AND rated_by IS NULL AND EXISTS
              (SELECT 1 FROM match_players p JOIN rating_changes c ON c.generation = ?1 AND c.player = p.player AND c.seq = report_seq
               WHERE p.match_id = matches.match_id)",
     )?;
-    statement.execute(params![column::sql(generation.0), column::sql(queue.0), column::sql(after.0)])?;
+    statement.execute(params![column::sql(generation.0), column::sql(queue.0), column::sql(after.0), column::sql(through.0)])?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use crate::error::StoreError;
 use crate::{Pending, Store, column};
 
-/// Retired generations of a queue that stay as they are, beside the active one.
+/// Retired generations of a queue that stay as they are, beside the active one; as many again that were laid aside before they were active.
 pub const RETIRED_KEPT: u32 = 3;
 /// Rows that one transaction deletes.
 const ROWS_PER_STEP: u32 = 2_000;
@@ -22,8 +22,11 @@ impl Store {
 fn forget_some(connection: &Connection, queue: QueueId) -> Result<bool, StoreError> {
     let mut abandon = connection.prepare_cached(
         "UPDATE generations SET state = 4 WHERE queue = ?1 AND state = 3 AND generation NOT IN
-             (SELECT generation FROM generations WHERE queue = ?1 AND state = 3
-              ORDER BY coalesce(activated_at, created_at) DESC, generation DESC LIMIT ?2)",
+             (SELECT generation FROM
+                 (SELECT generation, row_number() OVER (PARTITION BY activated_at IS NULL
+                                                        ORDER BY coalesce(activated_at, created_at) DESC, generation DESC) AS place
+                  FROM generations WHERE queue = ?1 AND state = 3)
+              WHERE place <= ?2)",
     )?;
     abandon.execute(params![column::sql(queue.0), RETIRED_KEPT])?;
     let mut find = connection.prepare_cached(

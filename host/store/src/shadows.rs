@@ -26,6 +26,9 @@ use crate::{Pending, Store, column, journal};
 /// Reports that one step of a shadow rates: what one of its transactions writes must not be felt by the reports of players.
 pub const SHADOW_REPORTS_PER_STEP: u32 = 64;
 
+/// Entries of other queues after which a shadow that has caught up notes how far it looked, so that it does not look at them again.
+const ENTRIES_PASSED_MAX: u64 = 1_000;
+
 /// An engine that rates in the shadow of another one.
 pub struct Shadow {
     store: Store,
@@ -41,7 +44,7 @@ pub struct Shadow {
 pub enum ShadowStep {
     /// Reports were rated, and there are more.
     Advanced(ReplayProgress),
-    /// Every report of the queue is rated, up to this one.
+    /// Every report of the queue is rated, up to this entry.
     CaughtUp(JournalSeq),
     /// The engine cannot rate this report. What came before is rated.
     Stopped {
@@ -232,7 +235,11 @@ impl Shadow {
         };
         let complete = start.reports.len() < SHADOW_REPORTS_PER_STEP as usize;
         let (generation, after, skipped, head) = (start.generation, start.after, start.skipped, start.head);
-        let work = self.rate(*start);
+        let mut work = self.rate(*start);
+        if complete && work.fault.is_none() && head.0 > work.through.0.saturating_add(ENTRIES_PASSED_MAX) {
+            // The snapshot in which no other report of the queue was found ends there.
+            work.through = head;
+        }
         let (through, fault) = (work.through, work.fault.clone());
         if through > after {
             let stored = self.store.write(move |connection| store_work(connection, generation, after, skipped, work)).wait()?;

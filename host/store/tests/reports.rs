@@ -4,6 +4,7 @@
 mod world;
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use ladder::id::{JournalSeq, MatchId, PlayerId};
 use ladder::matches::MatchState;
@@ -16,6 +17,20 @@ use world::{NOW, OTHER_SERVER, SERVER, Steps, World, imported, report, report_id
 fn refuse(world: &World, facts: ReportFacts) -> ReportRefusal {
     let report = AcceptedReport::from_journal(facts);
     world.store.accept_report(report, AcceptOptions::default(), NOW).wait().unwrap().unwrap_err()
+}
+
+/// Rates what waits, in as many steps as it takes: the journal entries that were rated, in this order.
+fn rate_backlog(world: &World) -> Vec<u64> {
+    let mut rated = Vec::new();
+    loop {
+        let step = world.store.rate_waiting(world.queue, 100).wait().unwrap().unwrap();
+        assert_eq!(step.fault, None);
+        assert!(!step.waits || !step.rated.is_empty(), "each step rates at least one");
+        rated.extend(step.rated.iter().map(|(seq, ..)| seq.0));
+        if !step.waits {
+            return rated;
+        }
+    }
 }
 
 fn waits(accepted: &Accepted) -> bool {
@@ -163,14 +178,37 @@ fn reports_wait_behind_a_fault_and_are_rated_in_order() {
     assert_eq!((stuck.rated.len(), stuck.waits, stuck.fault.map(|(seq, _)| seq)), (0, true, Some(JournalSeq(3))));
 
     world.engine.recover();
-    let some = world.store.rate_waiting(world.queue, 2).wait().unwrap().unwrap();
-    assert_eq!((some.rated.iter().map(|rated| rated.0.0).collect::<Vec<_>>(), some.waits), (vec![3, 4], true));
+    let some = world.store.rate_waiting(world.queue, 1).wait().unwrap().unwrap();
+    assert_eq!((some.rated.iter().map(|rated| rated.0.0).collect::<Vec<_>>(), some.waits), (vec![3], true));
     assert!(waits(&world.import(9, players[0], players[1])));
     undisturbed.import(9, players[0], players[1]);
-    let rest = world.store.rate_waiting(world.queue, 100).wait().unwrap().unwrap();
-    assert_eq!((rest.rated.len(), rest.waits, rest.fault), (5, false, None));
+    assert_eq!(rate_backlog(&world), [4, 5, 6, 7, 8, 9]);
     assert_eq!(world.board(), undisturbed.board());
     assert!(!waits(&world.import(10, players[0], players[1])));
+    world.assert_equals_replay();
+}
+
+/// A slow engine holds the one writer for a few reports at a time, and each step still gets further.
+#[test]
+fn a_slow_engine_is_installed_in_short_steps() {
+    let mut world = World::new(3);
+    for number in 1..=20 {
+        world.import(number, world.players[number as usize % 3], world.players[(number as usize + 1) % 3]);
+    }
+    let slow = Steps::new(9.0);
+    *slow.takes.lock().unwrap() = Duration::from_millis(25);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let progress = Arc::clone(&seen);
+    let install = world.store.install_engine(
+        world.queue,
+        Arc::clone(&slow) as Arc<dyn RatingEngine>,
+        move |at| progress.lock().unwrap().push(at.through.0),
+        NOW,
+    );
+    assert!(!install.wait().unwrap().unwrap().waits);
+    assert_eq!(*seen.lock().unwrap(), (1..20).collect::<Vec<_>>(), "each step rates one report");
+    *slow.takes.lock().unwrap() = Duration::ZERO;
+    world.engine = slow;
     world.assert_equals_replay();
 }
 
@@ -338,7 +376,7 @@ fn reports_before_the_first_engine_are_rated_by_it() {
     let installed = world.install(&world.engine);
     assert!(installed.rebuilt && installed.waits);
     world.engine.recover();
-    assert_eq!(world.store.rate_waiting(world.queue, 100).wait().unwrap().unwrap().rated.len(), 2);
+    assert_eq!(rate_backlog(&world), [2, 3]);
     world.assert_equals_replay();
 }
 

@@ -173,9 +173,11 @@ fn a_shadow_that_nobody_names_any_more_is_laid_aside_and_then_forgotten() {
     let progress = |engine: &Arc<Counting>| {
         world.store.generation_progress(world.queue, engine.digest(), engine.parameters().to_owned()).wait().unwrap()
     };
-    world.store.lay_shadows_aside(world.queue, vec![(kept.digest(), kept.parameters().to_owned())]).wait().unwrap();
-    for step in [1.0, 2.0, 3.0, 5.0] {
-        install(&world, &Counting::new(step));
+    let lay_aside = || world.store.lay_shadows_aside(world.queue, vec![(kept.digest(), kept.parameters().to_owned())]).wait().unwrap();
+    lay_aside();
+    for step in [1.0, 2.0, 3.0] {
+        run(&mut shadow(&world, &Counting::new(step)));
+        lay_aside();
     }
     for _ in 0..100 {
         if !world.store.forget_old_generations(world.queue).wait().unwrap() {
@@ -185,6 +187,50 @@ fn a_shadow_that_nobody_names_any_more_is_laid_aside_and_then_forgotten() {
     assert!(progress(&kept).is_some() && progress(&gone).is_none());
     run(&mut keeps);
     assert_eq!(kept.rated(), 9);
+}
+
+#[test]
+fn shadows_that_are_laid_aside_push_out_no_engine_that_was_in_force() {
+    let world = World::new(3);
+    play(&world, 1..10);
+    let [engine, next] = [9.0, 10.0].map(Counting::new);
+    install(&world, &engine);
+    install(&world, &next);
+    let shadows = [14.0, 15.0, 16.0, 17.0].map(Counting::new);
+    for tried in &shadows {
+        assert!(matches!(run(&mut shadow(&world, tried)), ShadowStep::CaughtUp(_)));
+        world.store.lay_shadows_aside(world.queue, vec![]).wait().unwrap();
+    }
+    while world.store.forget_old_generations(world.queue).wait().unwrap() {}
+    let kept = |engine: &Arc<Counting>| {
+        let progress = world.store.generation_progress(world.queue, engine.digest(), engine.parameters().to_owned());
+        progress.wait().unwrap().is_some()
+    };
+    assert_eq!(shadows.each_ref().map(kept), [false, true, true, true]);
+    install(&world, &engine);
+    assert_eq!(engine.rated(), 9, "it is gone back to, not built again");
+}
+
+#[test]
+fn a_shadow_that_has_caught_up_passes_the_reports_of_other_queues_and_misses_none_of_its_own() {
+    let mut world = World::new(3);
+    play(&world, 1..10);
+    let engine = Counting::new(9.0);
+    let mut shadow = shadow(&world, &engine);
+    let quiet = world.queue;
+    assert_eq!(run(&mut shadow), ShadowStep::CaughtUp(JournalSeq(9)));
+    world.queue = world.store.ensure_queue("busy").wait().unwrap();
+    play(&world, 10..1_010);
+    assert_eq!(run(&mut shadow), ShadowStep::CaughtUp(JournalSeq(9)), "seldom enough");
+    play(&world, 1_010..1_011);
+    assert_eq!(run(&mut shadow), ShadowStep::CaughtUp(JournalSeq(1_010)));
+    world.queue = quiet;
+    play(&world, 1_011..1_021);
+    assert_eq!(run(&mut shadow), ShadowStep::CaughtUp(JournalSeq(1_020)));
+    assert_eq!(engine.rated(), 19);
+    install(&world, &engine);
+    world.engine = Arc::clone(&engine.engine);
+    world.assert_equals_replay();
 }
 
 #[test]

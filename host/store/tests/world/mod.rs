@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use ladder::fault::PluginFault;
 use ladder::id::{Digest, MatchId, PlayerId, QueueId, QueueTicketId, ReportId, ServerId};
@@ -24,11 +25,19 @@ pub struct Steps {
     pub step: f64,
     /// Faults on reports in which this score stands.
     pub faults_on: Mutex<BTreeSet<u64>>,
+    /// How long it rates one report.
+    pub takes: Mutex<Duration>,
 }
 
 impl Steps {
     pub fn new(step: f64) -> Arc<Self> {
-        Arc::new(Self { digest: Digest([1; 32]), parameters: format!("{{\"step\":{step}}}"), step, faults_on: Mutex::default() })
+        Arc::new(Self {
+            digest: Digest([1; 32]),
+            parameters: format!("{{\"step\":{step}}}"),
+            step,
+            faults_on: Mutex::default(),
+            takes: Mutex::default(),
+        })
     }
 
     pub fn fault_on(&self, score: u64) {
@@ -59,6 +68,7 @@ impl RatingEngine for Steps {
         {
             return Err(PluginFault::Trap { detail: "told to".into() });
         }
+        std::thread::sleep(*self.takes.lock().unwrap());
         let seen = memory.try_into().map_or(0, u64::from_be_bytes) + 1;
         let rated = |entrant: &Entrant| {
             let place = f64::from(contest.places[usize::from(entrant.team)]);
