@@ -559,7 +559,7 @@ mod tests {
             memory: Vec::new(),
             fault: vec![0, 2],
             predicted: vec![0.5, 0.5],
-            trace: wit::Trace { mean: vec![26.0, 24.0, 24.0, 25.0], uncertainty: vec![7.0; 4], visible: vec![-0.0; 4] },
+            trace: wit::Trace { mean: vec![26.0, 24.0, 24.0, 25.0], uncertainty: vec![7.0, 7.0, 7.0, 8.0], visible: vec![-0.0; 4] },
         }
     }
 
@@ -574,7 +574,7 @@ mod tests {
     #[test]
     fn each_bad_answer_is_refused_with_its_column() {
         type Spoil = fn(&mut wit::Outcome);
-        let table: [(&str, Spoil); 16] = [
+        let table: [(&str, Spoil); 18] = [
             ("fault", |answer| answer.fault.push(0)),
             ("fault 3", |answer| answer.fault[1] = 3),
             ("predicted", |answer| answer.predicted.truncate(1)),
@@ -591,6 +591,8 @@ mod tests {
             ("cohort.memory", |answer| answer.cohort.memory.push(1)),
             ("trace.visible", |answer| answer.trace.visible[3] = f64::NAN),
             ("trace.mean", |answer| answer.trace.mean.truncate(3)),
+            ("trace and cohort differ about player 1", |answer| answer.trace.mean[2] = 24.5),
+            ("memory of player 2", |answer| (answer.cohort.memory, answer.cohort.memory_end) = (vec![9; 4], vec![2, 2, 4])),
         ];
         for (expected, spoil) in table {
             let mut answer = good();
