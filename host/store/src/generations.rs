@@ -20,7 +20,7 @@ use ladder::time::{UnixMillis, UnixSeconds};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::error::StoreError;
-use crate::rating::{InMemory, RatingChange, Standing, Step, Unrated, step};
+use crate::rating::{RatingChange, Standing, Step, Unrated, step};
 use crate::reports::RatingState;
 use crate::{Pending, Store, column, control, journal};
 
@@ -28,9 +28,6 @@ use crate::{Pending, Store, column, control, journal};
 pub const REPORTS_PER_STEP_MAX: u32 = 256;
 /// After this time a transaction rates no further report: an engine may take long, and every report of a player waits for the one writer.
 const STEP_TIME_MAX: Duration = Duration::from_millis(20);
-/// Players that a comparison names.
-const DIFFERING_NAMED_MAX: usize = 100;
-
 /// How far a new generation has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplayProgress {
@@ -125,29 +122,6 @@ pub enum SkipRefusal {
     },
 }
 
-/// The stored ratings of a generation beside those of a replay in memory.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ReplayComparison {
-    /// The generation looked at; `None`: the queue has none.
-    pub generation: Option<GenerationId>,
-    /// Reports replayed.
-    pub reports: u64,
-    /// Players compared, on either side.
-    pub players: u64,
-    /// Players whose rating differs in any bit; at most 100 are named.
-    pub differing: Vec<PlayerId>,
-    /// Whether the engine's memory of the whole queue is the same.
-    pub memory_equal: bool,
-}
-
-impl ReplayComparison {
-    /// Whether everything stored is what the journal gives, bit for bit.
-    #[must_use]
-    pub fn is_equal(&self) -> bool {
-        self.generation.is_some() && self.differing.is_empty() && self.memory_equal
-    }
-}
-
 /// The engines that this process can run, in the order in which they were asked for: the last one of a queue is the one that its operator
 /// wants. Which of them is in force is decided by the database, by digest and parameters.
 #[derive(Default)]
@@ -216,12 +190,12 @@ impl Engines {
 }
 
 /// The generation that is shown, or another one of the same queue.
-struct Generation {
-    id: GenerationId,
-    digest: Digest,
-    parameters: String,
+pub(crate) struct Generation {
+    pub(crate) id: GenerationId,
+    pub(crate) digest: Digest,
+    pub(crate) parameters: String,
     /// Entries after it are still to be rated; `None`: none are.
-    rated_through: Option<JournalSeq>,
+    pub(crate) rated_through: Option<JournalSeq>,
 }
 
 /// States of the table. The numbers are stored.
@@ -309,12 +283,6 @@ impl Store {
                 waits: rated_through.is_some(),
             }))
         })
-    }
-
-    /// Replays the journal of a queue in memory and compares it with what the active generation stores. Occupies one reader for as long as
-    /// the replay takes.
-    pub fn compare_with_replay(&self, queue: QueueId, engine: Arc<dyn RatingEngine>) -> Pending<Result<ReplayComparison, InstallRefusal>> {
-        self.read_public(move |connection| compare(connection, queue, engine.as_ref()))
     }
 }
 
@@ -576,7 +544,7 @@ pub(crate) fn rate_live(
 }
 
 /// The active generation of a queue.
-fn find_active(connection: &Connection, queue: QueueId) -> Result<Option<Generation>, StoreError> {
+pub(crate) fn find_active(connection: &Connection, queue: QueueId) -> Result<Option<Generation>, StoreError> {
     let mut statement = connection
         .prepare_cached("SELECT generation, engine_digest, parameters, rated_through FROM generations WHERE queue = ?1 AND state = 2")?;
     let generation = |row: &Row<'_>| {
@@ -635,10 +603,11 @@ pub(crate) fn load_memory(connection: &Connection, generation: GenerationId) -> 
     Ok(statement.query_row([column::sql(generation.0)], |row| row.get(0)).optional()?.unwrap_or_default())
 }
 
-const STANDING: &str =
+/// All standings of a generation, with the player at the end of each row; [`standing`] reads one.
+pub(crate) const STANDING: &str =
     "SELECT mean, uncertainty, visible, contests, wins, losses, draws, last_at_s, memory, player FROM ratings WHERE generation = ?1";
 
-fn standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
+pub(crate) fn standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
     Ok(Standing {
         rating: Rating { mean: row.get(0)?, uncertainty: row.get(1)?, memory: row.get(8)? },
         visible: row.get(2)?,
@@ -748,63 +717,4 @@ fn load_changes(
         changes.extend(find.query_row(key, change).optional()?);
     }
     Ok(changes)
-}
-
-fn compare(
-    connection: &Connection,
-    queue: QueueId,
-    engine: &dyn RatingEngine,
-) -> Result<Result<ReplayComparison, InstallRefusal>, StoreError> {
-    let Some(generation) = find_active(connection, queue)? else { return Ok(Ok(ReplayComparison::default())) };
-    let mut replay = match InMemory::new(engine) {
-        Ok(replay) => replay,
-        Err(fault) => return Ok(Err(InstallRefusal::Initial(fault))),
-    };
-    let mut comparison = ReplayComparison { generation: Some(generation.id), ..ReplayComparison::default() };
-    let mut after = JournalSeq(0);
-    loop {
-        let reports = journal::load_reports(connection, queue, after, REPORTS_PER_STEP_MAX)?;
-        let Some(&(last, _)) = reports.last() else { break };
-        after = last;
-        let in_reach = |seq: &JournalSeq| generation.rated_through.is_none_or(|through| *seq <= through);
-        for (seq, facts) in reports.iter().filter(|(seq, facts)| in_reach(seq) && facts.disposition == Disposition::Ratable) {
-            if let Err(fault) = replay.rate(engine, facts) {
-                return Ok(Err(InstallRefusal::Replay { seq: *seq, fault }));
-            }
-            comparison.reports += 1;
-        }
-    }
-    comparison.memory_equal = load_memory(connection, generation.id)? == replay.memory;
-    compare_standings(connection, generation.id, replay, &mut comparison)?;
-    Ok(Ok(comparison))
-}
-
-fn compare_standings(
-    connection: &Connection,
-    generation: GenerationId,
-    mut replay: InMemory,
-    comparison: &mut ReplayComparison,
-) -> Result<(), StoreError> {
-    let mut statement = connection.prepare_cached(STANDING)?;
-    let mut rows = statement.query([column::sql(generation.0)])?;
-    let mut differing = Vec::new();
-    while let Some(row) = rows.next()? {
-        let player = PlayerId(column::number(row, 9)?);
-        comparison.players += 1;
-        let stored = standing(row)?;
-        if !replay.standings.remove(&player).is_some_and(|replayed| same_bits(&replayed, &stored)) {
-            differing.push(player);
-        }
-    }
-    comparison.players += replay.standings.len() as u64;
-    differing.extend(replay.standings.into_keys());
-    differing.truncate(DIFFERING_NAMED_MAX);
-    comparison.differing = differing;
-    Ok(())
-}
-
-/// Equal in every bit: -0.0 is not 0.0 here.
-fn same_bits(replayed: &Standing, stored: &Standing) -> bool {
-    let bits = |standing: &Standing| [standing.rating.mean.to_bits(), standing.rating.uncertainty.to_bits(), standing.visible.to_bits()];
-    stored == replayed && bits(stored) == bits(replayed)
 }

@@ -32,6 +32,7 @@ mod queue_tickets;
 mod rating;
 mod reader;
 mod recorded_ticks;
+mod replay_comparison;
 mod reports;
 mod retention;
 mod shadows;
@@ -54,9 +55,7 @@ pub use certificates::{
 };
 pub use control::ControlGeneration;
 pub use error::StoreError;
-pub use generations::{
-    ActiveEngine, InstallRefusal, Installed, REPORTS_PER_STEP_MAX, RatedWaiting, ReplayComparison, ReplayProgress, SkipRefusal,
-};
+pub use generations::{ActiveEngine, InstallRefusal, Installed, REPORTS_PER_STEP_MAX, RatedWaiting, ReplayProgress, SkipRefusal};
 pub use journal::PAYLOAD_BYTES_MAX;
 pub use key_epochs::{KeyEpochRefusal, KeyEpochState, NewKeyEpoch, Nuked, StoredKeyEpoch};
 pub use leaderboard::{HISTORY_ROWS_MAX, HistoryRow, LEADERBOARD_ROWS_MAX, LeaderboardRow, Profile, QueueStanding};
@@ -74,6 +73,7 @@ pub use queue_tickets::{Dequeued, EnqueueRefusal, Member, NewQueueTicket, PARTY_
 pub use rating::{RatingChange, Unrated};
 pub use reader::{READERS, READS_WAITING_MAX};
 pub use recorded_ticks::{RECORDED_BYTES_MAX, RECORDED_TICKS_MAX, RecordedTick};
+pub use replay_comparison::ReplayComparison;
 pub use reports::{AcceptOptions, Accepted, RatingState, StoredAck};
 pub use retention::RETIRED_KEPT;
 pub use shadows::{GenerationProgress, SHADOW_REPORTS_PER_STEP, Shadow, ShadowState, ShadowStep};

@@ -1,0 +1,106 @@
+//! What a generation stores beside what its journal gives: the proof that nothing was lost, rated twice or mixed.
+
+use std::sync::Arc;
+
+use ladder::id::{GenerationId, JournalSeq, PlayerId, QueueId};
+use ladder::rating::RatingEngine;
+use ladder::report::Disposition;
+use rusqlite::Connection;
+
+use crate::error::StoreError;
+use crate::generations::{InstallRefusal, REPORTS_PER_STEP_MAX, STANDING, find_active, load_memory, standing};
+use crate::rating::{InMemory, Standing};
+use crate::{Pending, Store, column, journal};
+
+/// Players that a comparison names.
+const DIFFERING_NAMED_MAX: usize = 100;
+
+/// The stored ratings of a generation beside those of a replay in memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplayComparison {
+    /// The generation looked at; `None`: the queue has none.
+    pub generation: Option<GenerationId>,
+    /// Reports replayed.
+    pub reports: u64,
+    /// Players compared, on either side.
+    pub players: u64,
+    /// Players whose rating differs in any bit; at most 100 are named.
+    pub differing: Vec<PlayerId>,
+    /// Whether the engine's memory of the whole queue is the same.
+    pub memory_equal: bool,
+}
+
+impl ReplayComparison {
+    /// Whether everything stored is what the journal gives, bit for bit.
+    #[must_use]
+    pub fn is_equal(&self) -> bool {
+        self.generation.is_some() && self.differing.is_empty() && self.memory_equal
+    }
+}
+
+impl Store {
+    /// Replays the journal of a queue in memory and compares it with what the active generation stores. Occupies one reader for as long as
+    /// the replay takes.
+    pub fn compare_with_replay(&self, queue: QueueId, engine: Arc<dyn RatingEngine>) -> Pending<Result<ReplayComparison, InstallRefusal>> {
+        self.read_public(move |connection| compare(connection, queue, engine.as_ref()))
+    }
+}
+
+fn compare(
+    connection: &Connection,
+    queue: QueueId,
+    engine: &dyn RatingEngine,
+) -> Result<Result<ReplayComparison, InstallRefusal>, StoreError> {
+    let Some(generation) = find_active(connection, queue)? else { return Ok(Ok(ReplayComparison::default())) };
+    let mut replay = match InMemory::new(engine) {
+        Ok(replay) => replay,
+        Err(fault) => return Ok(Err(InstallRefusal::Initial(fault))),
+    };
+    let mut comparison = ReplayComparison { generation: Some(generation.id), ..ReplayComparison::default() };
+    let mut after = JournalSeq(0);
+    loop {
+        let reports = journal::load_reports(connection, queue, after, REPORTS_PER_STEP_MAX)?;
+        let Some(&(last, _)) = reports.last() else { break };
+        after = last;
+        let in_reach = |seq: &JournalSeq| generation.rated_through.is_none_or(|through| *seq <= through);
+        for (seq, facts) in reports.iter().filter(|(seq, facts)| in_reach(seq) && facts.disposition == Disposition::Ratable) {
+            if let Err(fault) = replay.rate(engine, facts) {
+                return Ok(Err(InstallRefusal::Replay { seq: *seq, fault }));
+            }
+            comparison.reports += 1;
+        }
+    }
+    comparison.memory_equal = load_memory(connection, generation.id)? == replay.memory;
+    compare_standings(connection, generation.id, replay, &mut comparison)?;
+    Ok(Ok(comparison))
+}
+
+fn compare_standings(
+    connection: &Connection,
+    generation: GenerationId,
+    mut replay: InMemory,
+    comparison: &mut ReplayComparison,
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(STANDING)?;
+    let mut rows = statement.query([column::sql(generation.0)])?;
+    let mut differing = Vec::new();
+    while let Some(row) = rows.next()? {
+        let player = PlayerId(column::number(row, 9)?);
+        comparison.players += 1;
+        let stored = standing(row)?;
+        if !replay.standings.remove(&player).is_some_and(|replayed| same_bits(&replayed, &stored)) {
+            differing.push(player);
+        }
+    }
+    comparison.players += replay.standings.len() as u64;
+    differing.extend(replay.standings.into_keys());
+    differing.truncate(DIFFERING_NAMED_MAX);
+    comparison.differing = differing;
+    Ok(())
+}
+
+/// Equal in every bit: -0.0 is not 0.0 here.
+fn same_bits(replayed: &Standing, stored: &Standing) -> bool {
+    let bits = |standing: &Standing| [standing.rating.mean.to_bits(), standing.rating.uncertainty.to_bits(), standing.visible.to_bits()];
+    stored == replayed && bits(stored) == bits(replayed)
+}
