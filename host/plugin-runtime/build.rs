@@ -24,7 +24,7 @@ const PROFILE: &str = "component";
 fn main() -> Result<(), Box<dyn Error>> {
     let workspace = PathBuf::from(required("CARGO_MANIFEST_DIR")?).join("../..").canonicalize()?;
     let packages = PACKAGES.iter().map(|package| format!("plugins/{package}"));
-    let rest = ["plugins/sdk", "wit", "Cargo.lock", "Cargo.toml", "rust-toolchain.toml"];
+    let rest = ["plugins/sdk", "plugins/normal", "wit", "Cargo.lock", "Cargo.toml", "rust-toolchain.toml"];
     for watched in packages.chain(rest.map(str::to_owned)) {
         println!("cargo:rerun-if-changed={}", workspace.join(watched).display());
     }

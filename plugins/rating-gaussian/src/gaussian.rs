@@ -5,7 +5,7 @@
 //! performs better by more than the draw margin. Two teams have a closed form. For more, expectation propagation runs
 //! along the chain of neighbouring places until its messages stop moving.
 
-use crate::normal::{Truncated, above, half_width_of, probability_below, within};
+use normal::{Truncated, above, half_width_of, probability_below, within};
 
 /// Sweeps along the chain of places at most. A dozen is usual; only chains of a hundred teams with many surprises come near.
 const SWEEPS_MAX: usize = 100;

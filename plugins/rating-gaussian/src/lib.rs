@@ -1,13 +1,11 @@
 //! `gaussian`: a rating engine with Gaussian beliefs about skill.
 //!
-//! Teams of any size, draws, free-for-all. [`gaussian`] holds the mathematics, [`normal`] the distribution it stands on; this
-//! file is the plugin around them: parameters, shapes, and the walk from entrants to teams and back.
+//! Teams of any size, draws, free-for-all. [`gaussian`] holds the mathematics, the crate `normal` the distribution it stands on;
+//! this file is the plugin around them: parameters, shapes, and the walk from entrants to teams and back.
 //!
 //! Deliberately absent: statistics, maps, sides and time between contests; this engine looks at places alone.
 
 pub mod gaussian;
-pub mod normal;
-mod tables;
 
 use core::ops::Range;
 

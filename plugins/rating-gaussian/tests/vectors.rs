@@ -1,9 +1,9 @@
 //! The published vectors: every `trueskill` entry of the shared vector file, natively.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+use normal::{above, within};
 use plugin_sdk::{Contest, Entrant, LineUp, Plugin, QueueShape, Rating, RatingEngine, Setting, Update};
 use rating_gaussian::gaussian::{Belief, quality};
-use rating_gaussian::normal::{above, within};
 use rating_gaussian::{Gaussian, Parameters};
 use serde_json::Value;
 

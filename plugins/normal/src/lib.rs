@@ -6,7 +6,7 @@
 
 use core::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 
-use crate::tables;
+mod tables;
 
 /// 1 / sqrt(2 pi).
 const FRAC_1_SQRT_TAU: f64 = 0.398_942_280_401_432_7;
