@@ -15,11 +15,14 @@ mod accounts;
 mod certificates;
 mod column;
 mod control;
+mod engines;
 mod error;
 mod generations;
+mod installation;
 mod journal;
 mod key_epochs;
 mod leaderboard;
+mod live;
 mod login_tickets;
 mod match_details;
 mod matches;
@@ -36,6 +39,7 @@ mod replay_comparison;
 mod reports;
 mod retention;
 mod shadows;
+mod standings;
 mod statistics;
 mod verification;
 mod writer;
@@ -55,10 +59,12 @@ pub use certificates::{
 };
 pub use control::ControlGeneration;
 pub use error::StoreError;
-pub use generations::{ActiveEngine, InstallRefusal, Installed, REPORTS_PER_STEP_MAX, RatedWaiting, ReplayProgress, SkipRefusal};
+pub use generations::{ActiveEngine, SkipRefusal};
+pub use installation::{InstallRefusal, Installed, ReplayProgress};
 pub use journal::PAYLOAD_BYTES_MAX;
 pub use key_epochs::{KeyEpochRefusal, KeyEpochState, NewKeyEpoch, Nuked, StoredKeyEpoch};
 pub use leaderboard::{HISTORY_ROWS_MAX, HistoryRow, LEADERBOARD_ROWS_MAX, LeaderboardRow, Profile, QueueStanding};
+pub use live::{REPORTS_PER_STEP_MAX, RatedWaiting};
 pub use login_tickets::{
     FAMILIES_PER_LOGIN_MAX, FamilyId, LoginTicketRefusal, LoginTicketState, NewLoginTicket, PURGED_PER_CALL_MAX, Purged, StoredLoginTicket,
 };
@@ -108,7 +114,7 @@ struct Opened {
     readers: reader::Readers,
     public_readers: reader::Readers,
     writer: writer::Writer,
-    engines: Arc<generations::Engines>,
+    engines: Arc<engines::Engines>,
     lock: open::FileLock,
 }
 

@@ -8,8 +8,11 @@ use ladder::report::Disposition;
 use rusqlite::Connection;
 
 use crate::error::StoreError;
-use crate::generations::{InstallRefusal, REPORTS_PER_STEP_MAX, STANDING, find_active, load_memory, standing};
+use crate::generations::find_active;
+use crate::installation::InstallRefusal;
+use crate::live::REPORTS_PER_STEP_MAX;
 use crate::rating::{InMemory, Standing};
+use crate::standings::{STANDING, load_memory, standing};
 use crate::{Pending, Store, column, journal};
 
 /// Players that a comparison names.

@@ -9,8 +9,10 @@ use ladder::rules::ServerRecord;
 use ladder::time::UnixMillis;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use crate::engines::Engines;
 use crate::error::StoreError;
-use crate::generations::{self, Engines, Live};
+use crate::generations;
+use crate::live::{Live, rate_live};
 use crate::rating::{RatingChange, Unrated};
 use crate::{Pending, Store, certificates, column, journal, matches};
 
@@ -143,7 +145,7 @@ fn accept(
     let mut remember = connection.prepare_cached("INSERT INTO reports (report_id, seq) VALUES (?1, ?2)")?;
     remember.execute(params![facts.report_id.0, column::sql(seq.0)])?;
     let live = match facts.disposition {
-        Disposition::Ratable => generations::rate_live(connection, engines, seq, facts, options.predict)?,
+        Disposition::Ratable => rate_live(connection, engines, seq, facts, options.predict)?,
         Disposition::Held | Disposition::Rejected => Live::unrated(RatingState::NotRatable),
     };
     if let (Source::Server(server), Some(match_id)) = (facts.provenance.source, facts.match_id) {

@@ -18,10 +18,11 @@ use ladder::time::UnixMillis;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::error::StoreError;
-use crate::generations::{self, BUILDING, ReplayProgress};
+use crate::generations::{self, BUILDING};
+use crate::installation::ReplayProgress;
 use crate::plugins::PluginRole;
 use crate::rating::{RatingChange, Standing, step};
-use crate::{Pending, Store, column, journal};
+use crate::{Pending, Store, column, journal, standings};
 
 /// Reports that one step of a shadow rates: what one of its transactions writes must not be felt by the reports of players.
 pub const SHADOW_REPORTS_PER_STEP: u32 = 64;
@@ -323,7 +324,7 @@ fn find_start(connection: &Connection, queue: QueueId, digest: Digest, parameter
     let reports = journal::load_reports(connection, queue, after, SHADOW_REPORTS_PER_STEP)?;
     let mut standings = HashMap::new();
     for player in reports.iter().flat_map(|(_, facts)| &facts.players) {
-        if let Some(standing) = generations::find_standing(connection, generation, player.player)? {
+        if let Some(standing) = standings::find_standing(connection, generation, player.player)? {
             standings.insert(player.player, standing);
         }
     }
@@ -332,7 +333,7 @@ fn find_start(connection: &Connection, queue: QueueId, digest: Digest, parameter
         after,
         skipped: count_skipped(connection)?,
         head: journal::head(connection)?.map_or(JournalSeq(0), |(seq, _)| seq),
-        memory: generations::load_memory(connection, generation)?,
+        memory: standings::load_memory(connection, generation)?,
         reports,
         standings,
     })))
@@ -373,9 +374,9 @@ fn store_work(connection: &Connection, generation: GenerationId, after: JournalS
         ])?;
     }
     for (seq, facts, changes) in &work.rated {
-        generations::write_changes(connection, generation, *seq, facts, changes)?;
+        standings::write_changes(connection, generation, *seq, facts, changes)?;
     }
-    generations::write_memory(connection, generation, &work.memory)?;
+    standings::write_memory(connection, generation, &work.memory)?;
     generations::set_rated_through(connection, generation, Some(work.through))?;
     Ok(true)
 }

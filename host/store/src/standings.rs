@@ -1,0 +1,128 @@
+//! What a generation stores: standings of players, the engine's memory of the queue, and what each report changed.
+
+use ladder::id::{GenerationId, JournalSeq, PlayerId};
+use ladder::rating::Rating;
+use ladder::report::ReportFacts;
+use ladder::time::UnixSeconds;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use crate::column;
+use crate::error::StoreError;
+use crate::rating::{RatingChange, Standing};
+
+pub(crate) fn write_memory(connection: &Connection, generation: GenerationId, memory: &[u8]) -> Result<(), StoreError> {
+    let mut write = connection.prepare_cached("INSERT OR REPLACE INTO queue_memories (generation, memory) VALUES (?1, ?2)")?;
+    write.execute(params![column::sql(generation.0), memory])?;
+    Ok(())
+}
+
+pub(crate) fn load_memory(connection: &Connection, generation: GenerationId) -> Result<Vec<u8>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT memory FROM queue_memories WHERE generation = ?1")?;
+    Ok(statement.query_row([column::sql(generation.0)], |row| row.get(0)).optional()?.unwrap_or_default())
+}
+
+/// All standings of a generation, with the player at the end of each row; [`standing`] reads one.
+pub(crate) const STANDING: &str =
+    "SELECT mean, uncertainty, visible, contests, wins, losses, draws, last_at_s, memory, player FROM ratings WHERE generation = ?1";
+
+pub(crate) fn standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
+    Ok(Standing {
+        rating: Rating { mean: row.get(0)?, uncertainty: row.get(1)?, memory: row.get(8)? },
+        visible: row.get(2)?,
+        contests: row.get(3)?,
+        wins: row.get(4)?,
+        losses: row.get(5)?,
+        draws: row.get(6)?,
+        last_at: Some(UnixSeconds(row.get(7)?)),
+    })
+}
+
+pub(crate) fn find_standing(connection: &Connection, generation: GenerationId, player: PlayerId) -> Result<Option<Standing>, StoreError> {
+    let mut statement = connection.prepare_cached(&format!("{STANDING} AND player = ?2"))?;
+    Ok(statement.query_row(params![column::sql(generation.0), column::sql(player.0)], standing).optional()?)
+}
+
+pub(crate) fn write_standing(
+    connection: &Connection,
+    generation: GenerationId,
+    player: PlayerId,
+    standing: &Standing,
+) -> Result<(), StoreError> {
+    // The first contest inserts; all others update, which looks at no foreign key.
+    let sql = if standing.contests == 1 {
+        "INSERT INTO ratings (generation, player, mean, uncertainty, visible, contests, wins, losses, draws, last_at_s, memory)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+    } else {
+        "UPDATE ratings SET mean = ?3, uncertainty = ?4, visible = ?5, contests = ?6, wins = ?7, losses = ?8, draws = ?9,
+         last_at_s = ?10, memory = ?11 WHERE generation = ?1 AND player = ?2"
+    };
+    let Standing { rating, visible, contests, wins, losses, draws, last_at } = standing;
+    let at_s = last_at.unwrap_or_default().0;
+    let (generation, player) = (column::sql(generation.0), column::sql(player.0));
+    let row = params![generation, player, rating.mean, rating.uncertainty, visible, contests, wins, losses, draws, at_s, rating.memory];
+    connection.prepare_cached(sql)?.execute(row)?;
+    Ok(())
+}
+
+pub(crate) fn write_changes(
+    connection: &Connection,
+    generation: GenerationId,
+    seq: JournalSeq,
+    facts: &ReportFacts,
+    changes: &[RatingChange],
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO rating_changes (generation, player, seq, match_id, at_s, place, mean_before, uncertainty_before, visible_before,
+                                     mean, uncertainty, visible) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    )?;
+    let match_id = facts.match_id.map(|id| column::sql(id.0));
+    for change in changes {
+        statement.execute(params![
+            column::sql(generation.0),
+            column::sql(change.player.0),
+            column::sql(seq.0),
+            match_id,
+            facts.provenance.at.0,
+            change.place,
+            change.mean_before,
+            change.uncertainty_before,
+            change.visible_before,
+            change.mean,
+            change.uncertainty,
+            change.visible,
+        ])?;
+    }
+    Ok(())
+}
+
+/// What a report did to its players in one generation.
+pub(crate) fn load_changes(
+    connection: &Connection,
+    generation: GenerationId,
+    seq: JournalSeq,
+    facts: &ReportFacts,
+) -> Result<Vec<RatingChange>, StoreError> {
+    let mut find = connection.prepare_cached(
+        "SELECT place, mean_before, uncertainty_before, visible_before, mean, uncertainty, visible FROM rating_changes
+         WHERE generation = ?1 AND player = ?2 AND seq = ?3",
+    )?;
+    let mut changes = Vec::with_capacity(facts.players.len());
+    for player in &facts.players {
+        let player = player.player;
+        let change = |row: &Row<'_>| {
+            Ok(RatingChange {
+                player,
+                place: row.get(0)?,
+                mean_before: row.get(1)?,
+                uncertainty_before: row.get(2)?,
+                visible_before: row.get(3)?,
+                mean: row.get(4)?,
+                uncertainty: row.get(5)?,
+                visible: row.get(6)?,
+            })
+        };
+        let key = params![column::sql(generation.0), column::sql(player.0), column::sql(seq.0)];
+        changes.extend(find.query_row(key, change).optional()?);
+    }
+    Ok(changes)
+}
