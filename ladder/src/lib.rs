@@ -28,5 +28,6 @@ pub mod reason;
 pub mod report;
 pub mod rules;
 pub mod score;
+pub mod season;
 pub mod stats;
 pub mod time;

@@ -7,6 +7,7 @@ mod host;
 mod plugins_file;
 mod problem;
 mod queues;
+mod seasons;
 mod section;
 mod template;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub use queues::{
     ComponentSource, NAME_LEN_MAX, NAMES_MAX, PLAYERS_MAX, PluginConfig, PolicyFallback, QUEUES_MAX, QueueConfig, ROLES_MAX,
     RatingFallback, ShadowConfig, TEAMS_MAX, parse_queues,
 };
+pub use seasons::{SEASON_NAME_LEN_MAX, SeasonConfig, StartingSeason, TIERS_MAX, check_season_name};
 pub use template::{plugins_toml, ranked_toml};
 
 /// Everything that the operator decided.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use ladder::id::Digest;
 use ladder::queue::{QueueShape, REGIONS_MAX};
+use ladder::season::Tier;
 use ladder::stats::Bound;
 use plugin_runtime::{
     DEADLINE_MS_CEILING, FAULTS_MAX_DEFAULT, Limits, MEMORY_BYTES_CEILING, OUTPUT_BYTES_CEILING, Role, STACK_BYTES_CEILING,
@@ -13,6 +14,7 @@ use plugin_runtime::{
 
 use super::document::{Document, suggest};
 use super::problem::ConfigError;
+use super::seasons::{SeasonConfig, WrittenSeason, check_season};
 
 /// Queues of one host at most.
 pub const QUEUES_MAX: usize = 256;
@@ -48,6 +50,10 @@ pub struct QueueConfig {
     pub policy_fallback: PolicyFallback,
     /// Plugins that are only compared with those in force, by name.
     pub shadows: BTreeMap<String, ShadowConfig>,
+    /// Seasons, and how standings are shown.
+    pub season: SeasonConfig,
+    /// What visible ratings are called, in ascending order; may be empty.
+    pub tiers: Vec<Tier>,
 }
 
 impl QueueConfig {
@@ -153,6 +159,7 @@ struct WrittenQueue {
     rules: WrittenRules,
     policy: WrittenPolicy,
     shadow: BTreeMap<String, WrittenShadow>,
+    season: WrittenSeason,
 }
 
 /// [`WasiGrant`] as it is written.
@@ -266,6 +273,7 @@ fn check_queue(document: &mut Document<'_>, name: &str, written: WrittenQueue, b
     });
     let shadows = check_shadows(document, name, &written, builtins);
     let outer_bounds = check_bounds(document, name, &written);
+    let (season, tiers) = check_season(document, name, written.season);
     let [rating, rules, policy] = plugins;
     Some(QueueConfig {
         rating: rating?,
@@ -275,6 +283,8 @@ fn check_queue(document: &mut Document<'_>, name: &str, written: WrittenQueue, b
         policy: policy?,
         policy_fallback: written.policy.fallback,
         shadows,
+        season,
+        tiers,
         shape: QueueShape {
             queue: name.to_owned(),
             teams,
