@@ -2,86 +2,30 @@
 //!
 //! `cargo bench -p plugin-runtime --bench replay`; the figures stand in `docs/performance.md`.
 //!
-//! Both sides rate the same chunks of contests from the same cohorts, in turns, so that what else the machine does hits both. Per chunk the
-//! fastest of several rounds counts: a chunk takes a fraction of a millisecond, so its fastest round was not interrupted.
+//! Both sides rate the same chunks of contests from the same cohorts; [`chunks`] says how their time is taken.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
+
+mod chunks;
 
 use std::time::{Duration, Instant};
 
+use chunks::{CHUNK_CONTESTS, CHUNKS, Fastest, ROUNDS, chunks};
 use ladder::bulk::{Cohort, Columns, Journal};
 use ladder::queue::QueueShape;
-use ladder::rating::{Contest, Entrant, Rating, RatingEngine, Setting};
-use ladder::time::UnixSeconds;
+use ladder::rating::{Rating, RatingEngine};
 use plugin_runtime::{PluginSource, PluginSpec, RatingPlugin, Role, Runtime};
 use plugin_sdk::Plugin as _;
 use plugin_sdk::bindings::rating::exports::ranked::plugin::rating_engine_bulk as wit;
 use rating_gaussian::{Gaussian, Parameters};
 
-const PLAYERS: u32 = 10_000;
-const CHUNKS: usize = 32;
-/// As many as the host rates in one call.
-const CHUNK_CONTESTS: usize = 1024;
-const ROUNDS: usize = 15;
-
-/// A congruential sequence stands for chance.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, end: u32) -> u32 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 33) % u64::from(end)) as u32
-    }
-}
-
-/// Ten different players per contest; the team with the luckier sum wins.
-fn contest(chance: &mut Chance, number: usize) -> (Contest, Vec<u32>) {
-    let first = chance.below(PLAYERS);
-    let players: Vec<u32> = (0..10).map(|seat| (first + seat * 977 + chance.below(90)) % PLAYERS).collect();
-    let entrant = |seat: u16| Entrant {
-        rating: Rating { mean: 0.0, uncertainty: 1.0, memory: Vec::new() },
-        team: seat / 5,
-        contests: 0,
-        idle_s: 0,
-        presence: 1.0,
-        stats: Vec::new(),
-    };
-    let first_wins = chance.below(2) == 0;
-    let contest = Contest {
-        places: if first_wins { vec![0, 1] } else { vec![1, 0] },
-        scores: Vec::new(),
-        setting: Setting { at_s: UnixSeconds(number as i64 * 60), ..Setting::default() },
-        totals: Vec::new(),
-        trust: 1.0,
-        entrants: (0..10).map(entrant).collect(),
-    };
-    (contest, players)
-}
-
-/// One chunk with its own players, numbered from 0, as the host hands it to the engine.
-fn chunks() -> Vec<(Journal, Cohort)> {
-    let mut chance = Chance(7);
-    let chunk = |_| {
-        let mut numbers = vec![None; PLAYERS as usize];
-        let (mut journal, mut cohort) = (Journal::default(), Cohort::default());
-        for number in 0..CHUNK_CONTESTS {
-            let (contest, players) = contest(&mut chance, number);
-            let mut numbered = |&player: &u32| {
-                *numbers[player as usize].get_or_insert_with(|| {
-                    let mean = 15.0 + f64::from(player % 200) * 0.1;
-                    cohort.push(&Rating { mean, uncertainty: 2.0 + f64::from(player % 7), memory: Vec::new() }, 3, UnixSeconds(-9))
-                })
-            };
-            journal.push(&contest, &players.iter().map(&mut numbered).collect::<Vec<_>>());
-        }
-        (journal, cohort)
-    };
-    (0..CHUNKS).map(chunk).collect()
-}
-
 fn engine(runtime: &Runtime) -> RatingPlugin {
     let shape = QueueShape { queue: "five".to_owned(), teams: 2, team_sizes: vec![5, 5], ..QueueShape::default() };
     let spec = PluginSpec::new("five.rating", Role::Rating, PluginSource::builtin("gaussian").unwrap());
     runtime.load_rating(spec, &shape).unwrap()
+}
+
+fn known(player: u32) -> Rating {
+    Rating { mean: 15.0 + f64::from(player % 200) * 0.1, uncertainty: 2.0 + f64::from(player % 7), memory: Vec::new() }
 }
 
 fn native_cohort(cohort: &Cohort) -> wit::Cohort {
@@ -120,21 +64,6 @@ fn native_journal(columns: &Columns) -> wit::Journal {
     }
 }
 
-/// What the fastest rounds of all chunks took together.
-#[derive(Default)]
-struct Fastest(Vec<Duration>);
-
-impl Fastest {
-    fn note(&mut self, chunk: usize, took: Duration) {
-        self.0.resize(self.0.len().max(chunk + 1), Duration::MAX);
-        self.0[chunk] = self.0[chunk].min(took);
-    }
-
-    fn ns_per_contest(&self) -> f64 {
-        self.0.iter().sum::<Duration>().as_nanos() as f64 / (CHUNKS * CHUNK_CONTESTS) as f64
-    }
-}
-
 fn line(what: &str, ns: f64, native_ns: f64) {
     println!("{what:<62} {ns:7.1} ns  {:6.2} M/s  {:5.1} %", 1e3 / ns, native_ns / ns * 100.0);
 }
@@ -144,31 +73,23 @@ fn main() {
     let plugin = engine(&runtime);
     let bulk = plugin.bulk().unwrap();
     let native = Gaussian::configure(&plugin_sdk::QueueShape::default(), Parameters::default()).unwrap();
-    let chunks = chunks();
+    let chunks = chunks(5, known);
     let (mut natively, mut inside, mut whole) = (Fastest::default(), Fastest::default(), Fastest::default());
     // What the host does for a forecast, and once more with a trace, as for a new generation.
     let (mut predicting, mut traced) = (Fastest::default(), Fastest::default());
     for _ in 0..ROUNDS {
         for (number, (journal, cohort)) in chunks.iter().enumerate() {
             let (before, columns) = (native_cohort(cohort), native_journal(journal.columns()));
-            let started = Instant::now();
-            let expected = plugin_sdk::rate_many(&native, Vec::new(), before, &columns, false);
-            natively.note(number, started.elapsed());
+            let expected = natively.time(number, || plugin_sdk::rate_many(&native, Vec::new(), before, &columns, false));
 
             let (before, wall_before) = (cohort.clone(), plugin.counters().wall_total_us);
-            let started = Instant::now();
-            let outcome = bulk.rate_many(&[], before, journal, false).unwrap();
-            whole.note(number, started.elapsed());
+            let outcome = whole.time(number, || bulk.rate_many(&[], before, journal, false).unwrap());
             inside.note(number, Duration::from_micros(plugin.counters().wall_total_us - wall_before));
             assert_eq!((outcome.cohort.means(), &outcome.predicted), (expected.cohort.mean.as_slice(), &expected.predicted));
 
-            let started = Instant::now();
-            bulk.predict_many(&[], cohort, journal).unwrap();
-            predicting.note(number, started.elapsed());
+            predicting.time(number, || bulk.predict_many(&[], cohort, journal).unwrap());
             let before = cohort.clone();
-            let started = Instant::now();
-            bulk.rate_many(&[], before, journal, true).unwrap();
-            traced.note(number, started.elapsed());
+            traced.time(number, || bulk.rate_many(&[], before, journal, true).unwrap());
         }
     }
     let reference = natively.ns_per_contest();
