@@ -309,13 +309,58 @@ fn a_case_that_cannot_be_read_says_where() {
 #[test]
 fn the_reference_vectors_are_met_through_the_sandbox() {
     let vectors = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/vectors/rating-vectors.json");
-    let arguments = ["plugin", "test", "builtin:gaussian", "--vectors", vectors, "--algo", "trueskill"];
-    let answer = json(&[&arguments[..], &["--parameters", "{\"participation\":true}"]].concat(), 0);
+    let answer = json(&["plugin", "test", "builtin:gaussian", "--vectors", vectors], 0);
     assert!(answer["cases"].as_u64() >= Some(42) && answer["files"][0]["passed_over"].as_u64() >= Some(21), "{answer}");
     let answer = json(&["plugin", "test", "builtin:gaussian", "--vectors", vectors, "--algo", "chess"], 2);
     assert!(answer["error"]["problem"].as_str().unwrap().contains("no vector of `chess`; it has: elo"), "{answer}");
-    let refused = json(&["plugin", "test", "builtin:gaussian", "--vectors", vectors, "--algo", "weng_lin_pl"], 1);
-    assert!(refused["files"][0]["cases"][0]["problem"].as_str().unwrap().contains("refuses its parameters"), "{refused}");
+    let refused = json(&["plugin", "test", "builtin:gaussian", "--vectors", vectors, "--algo", "weng_lin_pl"], 2);
+    assert!(refused["error"]["problem"].as_str().unwrap().contains("does not stand for `weng_lin_pl`"), "{refused}");
+}
+
+#[test]
+fn a_whole_file_of_vectors_is_met_by_the_built_in_engines() {
+    let vectors = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/vectors/rating-vectors.json");
+    let answer = json(&["plugin", "test", "--builtin", "--vectors", vectors], 0);
+    for file in answer["files"].as_array().unwrap() {
+        let reasons = file["reasons"].as_array().unwrap();
+        assert!(reasons.iter().all(|over| !over["reason"].as_str().unwrap().is_empty()), "{file:#}");
+        assert_eq!(reasons.len() as u64, file["passed_over"], "{file:#}");
+    }
+    assert_eq!((&answer["failed"], answer["cases"].as_u64() >= Some(42)), (&serde_json::json!(0), true), "{answer:#}");
+}
+
+/// Goal: vectors in forms of every peer are read. Method: a file made here, against the engine whose numbers are known.
+#[test]
+fn vectors_are_read_in_every_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("vectors.json");
+    let won = serde_json::json!([[30.4, null], [19.6, null]]);
+    let stranger = [25.0, 25.0 / 3.0];
+    let vector = |id: &str, kind: &str, input: serde_json::Value, expect: serde_json::Value| {
+        serde_json::json!({
+            "id": id, "algo": "trueskill", "kind": kind, "params": {"note": "text"}, "input": input, "expect": expect, "tol": 1.5,
+        })
+    };
+    let period = serde_json::json!({ "player": stranger, "games": [[25, 8.3, 1], [25, 8.3, 0.5], [25, 8.3, 0]] });
+    let vectors = [
+        vector("ranks", "rate", serde_json::json!({ "teams": [[stranger], [stranger]], "ranks": [3, 9] }), won.clone()),
+        vector("scores", "rate", serde_json::json!({ "teams": [[stranger], [stranger]], "scores": [9, 3] }), won.clone()),
+        vector("order", "rate", serde_json::json!({ "teams": [stranger, stranger] }), serde_json::json!({ "teams": won })),
+        vector("two", "rate", serde_json::json!({ "a": stranger, "b": 25, "score": 1 }), serde_json::json!({ "a": 30.4, "b": [19.6] })),
+        vector("period", "rating_period", period.clone(), serde_json::json!({ "rating": 25.0 })),
+        vector("one by one", "sequential", period, serde_json::json!({ "rating": 24.5, "rd": 5.5 })),
+        vector("predicted", "expected_score", serde_json::json!({ "teams": [[stranger], [stranger]] }), serde_json::json!([0.5, 0.5])),
+        vector("of three", "expected_score", serde_json::json!({ "teams": [[stranger], [stranger], [stranger]] }), [1.0 / 3.0; 3].into()),
+        vector("quality", "quality", serde_json::json!({ "teams": [[stranger], [stranger]] }), 0.4.into()),
+        vector("idle", "rating_period", serde_json::json!({ "player": stranger, "games": [] }), serde_json::json!({ "rd": 9 })),
+    ];
+    std::fs::write(&file, serde_json::json!({ "vectors": vectors }).to_string()).unwrap();
+    let answer = json(&["plugin", "test", "builtin:gaussian", "--vectors", file.to_str().unwrap()], 0);
+    assert_eq!((answer["cases"].as_u64(), answer["passed_over"].as_u64()), (Some(8), Some(2)), "{answer:#}");
+    let wrong = vector("wrong", "rate", serde_json::json!({ "teams": [[stranger], [stranger]], "scores": [3, 9] }), won);
+    std::fs::write(&file, serde_json::json!({ "vectors": [wrong] }).to_string()).unwrap();
+    let answer = json(&["plugin", "test", "--builtin", "--vectors", file.to_str().unwrap()], 1);
+    assert_eq!(answer["files"][0]["cases"][0]["mismatches"].as_array().unwrap().len(), 2, "{answer:#}");
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub use compare::Mismatch;
 pub use policy::{PolicyCase, QueueTicketCase, TicketPlayer};
 pub use rating::{Expected, Played, PlayedCase, RatingCase, Start};
 pub use rules::{ClampCase, RulesCase};
-pub use vectors::{BadVectors, Vector, Vectors};
+pub use vectors::{BadVectors, Dialect, PassedOver, Vector, VectorFile, Vectors};
 
 /// How far numbers may differ unless a case says otherwise.
 pub const TOLERANCE_DEFAULT: f64 = 1e-6;

@@ -15,6 +15,7 @@ mod sign;
 mod status;
 mod subject;
 mod test;
+mod vectors;
 
 use std::path::Path;
 

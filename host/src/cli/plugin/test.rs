@@ -1,12 +1,14 @@
 //! `ranked plugin test`: an author's cases, and reference vectors.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use plugin_runtime::{Role, Runtime};
 use serde_json::{Value, json};
 
 use super::subject::SubjectArguments;
-use crate::author::cases::{CaseEnd, CaseFile, Mismatch, Tested, Vectors};
+use super::vectors::VectorRun;
+use crate::author::cases::{CaseEnd, CaseFile, Mismatch, PassedOver, Tested};
 use crate::author::subject::Subject;
 use crate::cli::failure::{Failure, chain};
 use crate::cli::{Context, Exit, text};
@@ -23,26 +25,45 @@ pub(in crate::cli) struct Arguments {
     #[arg(long, value_name = "PATH")]
     cases: Vec<PathBuf>,
     /// A JSON file of reference vectors for rating engines.
-    #[arg(long, value_name = "FILE", requires = "algo")]
+    #[arg(long, value_name = "FILE")]
     vectors: Option<PathBuf>,
-    /// The engine whose vectors are run, as the file names it: trueskill, elo, ..
-    #[arg(long)]
+    /// The engine whose vectors are run, as the file names it: trueskill, elo, ..; a built-in engine knows what it stands for.
+    #[arg(long, requires = "vectors")]
     algo: Option<String>,
+    /// Run all vectors, each against the built-in engine that stands for it.
+    #[arg(long, requires = "vectors", conflicts_with_all = ["component", "cases", "algo"])]
+    builtin: bool,
 }
 
-/// What came of one file.
-struct Ran {
-    place: String,
-    ends: Vec<End>,
-    /// Entries that are of another form.
-    passed_over: usize,
+/// What came of one file, or of one kind of vectors in it.
+pub(super) struct Ran {
+    pub(super) place: String,
+    /// Of vectors: the engine that they speak of.
+    pub(super) algo: Option<String>,
+    /// What was asked; `None`: nothing could be.
+    pub(super) component: Option<String>,
+    pub(super) ends: Vec<End>,
+    pub(super) passed_over: Vec<PassedOver>,
+}
+
+impl Ran {
+    fn failed(&self) -> usize {
+        self.ends.iter().filter(|end| !end.passed()).count()
+    }
+
+    /// How many were passed over for which reason.
+    fn reasons(&self) -> BTreeMap<&str, usize> {
+        let mut reasons = BTreeMap::new();
+        self.passed_over.iter().for_each(|over| *reasons.entry(over.reason.as_str()).or_insert(0) += 1);
+        reasons
+    }
 }
 
 /// One case or vector.
-struct End {
-    name: String,
+pub(super) struct End {
+    pub(super) name: String,
     /// Every field that differs, or why it could not be run.
-    result: Result<Vec<Mismatch>, String>,
+    pub(super) result: Result<Vec<Mismatch>, String>,
 }
 
 impl End {
@@ -52,17 +73,21 @@ impl End {
 }
 
 pub(super) fn run(context: &Context<'_>, runtime: &Runtime, arguments: &Arguments) -> Result<Exit, Failure> {
+    let parameters = arguments.subject.parameters();
+    let vectors = arguments.vectors.as_deref().map(|file| VectorRun::read(runtime, file, parameters)).transpose()?;
+    if let Some(vectors) = vectors.as_ref().filter(|_| arguments.builtin) {
+        return answer(context, None, &vectors.of_builtins()?);
+    }
     let subject = Subject::find(runtime, arguments.subject.wish(context)?)?;
-    let queue = &subject.queues[0];
     let mut ran = Vec::new();
     let files = case_files(&subject, arguments)?;
     if !files.is_empty() {
-        ran.extend(run_cases(runtime, &subject, queue, &files)?);
+        ran.extend(run_cases(runtime, &subject, &subject.queues[0], &files)?);
     }
-    if let (Some(file), Some(algo)) = (&arguments.vectors, &arguments.algo) {
-        ran.push(run_vectors(runtime, &subject, queue, arguments, file, algo)?);
+    if let Some(vectors) = vectors {
+        ran.extend(vectors.of(&subject, arguments.algo.as_deref())?);
     }
-    answer(context, &subject, &ran)
+    answer(context, Some(&subject), &ran)
 }
 
 /// The files named, or those of the folder beside the manifest, in order.
@@ -128,72 +153,71 @@ fn run_cases(runtime: &Runtime, subject: &Subject, queue: &QueueConfig, files: &
         }
         let end = |CaseEnd { name, result }| End { name, result: result.map_err(|problem| problem.to_string()) };
         let ends = cases.run(&queue.shape, &tested).into_iter().map(end).collect();
-        ran.push(Ran { place, ends, passed_over: 0 });
+        ran.push(Ran { place, algo: None, component: Some(subject.shown.clone()), ends, passed_over: Vec::new() });
     }
     Ok(ran)
 }
 
-fn run_vectors(
-    runtime: &Runtime,
-    subject: &Subject,
-    queue: &QueueConfig,
-    arguments: &Arguments,
-    file: &Path,
-    algo: &str,
-) -> Result<Ran, Failure> {
-    if subject.role != Role::Rating {
-        return Err(Failure::usage(format!("vectors are for rating engines; this is for the role `{}`", subject.role), ""));
-    }
-    let unusable = |error: &dyn std::error::Error| Failure::usage(format!("{}: {}", file.display(), chain(error)), "");
-    let json = std::fs::read(file).map_err(|error| unusable(&error))?;
-    let Vectors { vectors, passed_over } = Vectors::parse(&json, algo).map_err(|error| unusable(&error))?;
-    // What the caller says stands above what the file says: a switch that the file does not know.
-    let extra: Value =
-        arguments.subject.parameters().map(serde_json::from_str).transpose().map_err(|error| unusable(&error))?.unwrap_or_default();
-    let mut ends = Vec::with_capacity(vectors.len());
-    for vector in vectors {
-        let mut parameters = vector.parameters.clone();
-        if let (Some(parameters), Some(extra)) = (parameters.as_object_mut(), extra.as_object()) {
-            parameters.extend(extra.clone());
-        }
-        let queue = subject.with_parameters(queue, parameters.to_string());
-        let result = match subject.load_rating(runtime, &queue) {
-            Ok(engine) => vector.run(&engine).map_err(|fault| format!("the plugin {fault}")),
-            Err(error) => Err(format!("with the parameters of the vector it {}", chain(&error))),
-        };
-        ends.push(End { name: vector.id, result });
-    }
-    Ok(Ran { place: format!("{} ({algo})", file.display()), ends, passed_over })
-}
-
-fn answer(context: &Context<'_>, subject: &Subject, ran: &[Ran]) -> Result<Exit, Failure> {
+/// `subject`: what was tested; `None` for the whole of a file against all built-in engines.
+fn answer(context: &Context<'_>, subject: Option<&Subject>, ran: &[Ran]) -> Result<Exit, Failure> {
     let total: usize = ran.iter().map(|ran| ran.ends.len()).sum();
-    let failed: usize = ran.iter().flat_map(|ran| &ran.ends).filter(|end| !end.passed()).count();
-    let mut shown = String::new();
-    for Ran { place, ends, passed_over } in ran {
-        let over = if *passed_over > 0 { format!(" ({passed_over} of another form passed over)") } else { String::new() };
-        shown.push_str(&format!("{}{over}\n", text::printable(place)));
-        for end in ends {
-            let word = if end.passed() { "ok" } else { "FAILED" };
-            shown.push_str(&format!("  {word:<6}  {}\n", text::printable(&end.name)));
-            match &end.result {
-                Ok(mismatches) => mismatches
-                    .iter()
-                    .for_each(|mismatch| shown.push_str(&format!("            {}\n", text::printable(&mismatch.to_string())))),
-                Err(problem) => shown.push_str(&format!("            {}\n", text::printable(problem))),
-            }
-        }
+    let failed: usize = ran.iter().map(Ran::failed).sum();
+    let over: usize = ran.iter().map(|ran| ran.passed_over.len()).sum();
+    let mut shown = if subject.is_none() { table(ran) } else { String::new() };
+    for ran in ran.iter().filter(|ran| subject.is_some() || ran.failed() > 0) {
+        shown.push_str(&listed(ran, subject.is_some()));
     }
     shown.push_str(&format!("{total} cases, {failed} failed"));
+    if over > 0 {
+        shown.push_str(&format!(", {over} passed over"));
+    }
     let value = json!({
-        "component": subject.shown,
-        "role": subject.role.name(),
+        "component": subject.map(|subject| &subject.shown),
+        "role": subject.map_or(Role::Rating, |subject| subject.role).name(),
         "files": ran.iter().map(to_json).collect::<Vec<_>>(),
         "cases": total,
         "failed": failed,
+        "passed_over": over,
     });
     context.terminal.answer(&shown, &value)?;
     Ok(if failed == 0 { Exit::Done } else { Exit::Finding })
+}
+
+/// One line per engine that the vectors speak of, and below it why some were passed over.
+fn table(ran: &[Ran]) -> String {
+    let mut table = format!("{:<14}  {:<20}  {:>6}  {:>6}  {:>11}\n", "vectors of", "component", "passed", "failed", "passed over");
+    for ran in ran {
+        let algo = text::printable(ran.algo.as_deref().unwrap_or(&ran.place));
+        let component = ran.component.as_deref().unwrap_or("-");
+        let (failed, over) = (ran.failed(), ran.passed_over.len());
+        table.push_str(&format!("{algo:<14}  {component:<20}  {:>6}  {failed:>6}  {over:>11}\n", ran.ends.len() - failed));
+        table.push_str(&reasons(ran));
+    }
+    table
+}
+
+fn reasons(ran: &Ran) -> String {
+    ran.reasons().into_iter().map(|(reason, count)| format!("    {count} passed over: {}\n", text::printable(reason))).collect()
+}
+
+/// The cases of one file, one a line; those that passed only if wanted.
+fn listed(ran: &Ran, with_passed: bool) -> String {
+    let algo = ran.algo.as_ref().map(|algo| format!(" ({algo})")).unwrap_or_default();
+    let mut shown = format!("{}{}\n", text::printable(&ran.place), text::printable(&algo));
+    if with_passed {
+        shown.push_str(&reasons(ran));
+    }
+    for end in ran.ends.iter().filter(|end| with_passed || !end.passed()) {
+        let word = if end.passed() { "ok" } else { "FAILED" };
+        shown.push_str(&format!("  {word:<6}  {}\n", text::printable(&end.name)));
+        match &end.result {
+            Ok(mismatches) => {
+                mismatches.iter().for_each(|mismatch| shown.push_str(&format!("            {}\n", text::printable(&mismatch.to_string()))))
+            }
+            Err(problem) => shown.push_str(&format!("            {}\n", text::printable(problem))),
+        }
+    }
+    shown
 }
 
 fn to_json(ran: &Ran) -> Value {
@@ -206,5 +230,15 @@ fn to_json(ran: &Ran) -> Value {
             "problem": end.result.as_ref().err(),
         })
     };
-    json!({ "file": ran.place, "cases": ran.ends.iter().map(end).collect::<Vec<_>>(), "passed_over": ran.passed_over })
+    let over = |over: &PassedOver| json!({ "name": over.id, "reason": over.reason });
+    json!({
+        "file": ran.place,
+        "algo": ran.algo,
+        "component": ran.component,
+        "cases": ran.ends.iter().map(end).collect::<Vec<_>>(),
+        "passed": ran.ends.len() - ran.failed(),
+        "failed": ran.failed(),
+        "passed_over": ran.passed_over.len(),
+        "reasons": ran.passed_over.iter().map(over).collect::<Vec<_>>(),
+    })
 }
