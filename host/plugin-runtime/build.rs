@@ -1,7 +1,7 @@
 //! Builds the built-in components from `plugins/` and leaves them in `OUT_DIR`, where `src/builtin.rs` embeds them
 //! (docs/decisions/0006-built-in-components.md).
 //!
-//! An inner cargo builds the three packages for `wasm32-unknown-unknown` in the profile `component`, with nothing of the outer build's
+//! An inner cargo builds the packages for `wasm32-unknown-unknown` in the profile `component`, with nothing of the outer build's
 //! flags, so that a debug host and a release host embed the same bytes. Its target folder lies below the outer one but is its own: the
 //! lock of the outer build is never waited for, and a second build finds everything compiled.
 
@@ -17,7 +17,13 @@ use std::process::Command;
 
 use wit_component::ComponentEncoder;
 
-const PACKAGES: [&str; 3] = ["rating-gaussian", "rules-bounds", "policy-skill-window"];
+const PACKAGES: &[&str] = &[
+    "rating-gaussian",
+    "rating-glicko2",
+    // Rules and policies.
+    "rules-bounds",
+    "policy-skill-window",
+];
 const TARGET: &str = "wasm32-unknown-unknown";
 const PROFILE: &str = "component";
 

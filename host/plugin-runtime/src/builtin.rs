@@ -5,8 +5,9 @@
 use crate::limits::Role;
 
 /// Name without `builtin:`, role, component.
-const BUILTIN: [(&str, Role, &[u8]); 3] = [
+const BUILTIN: &[(&str, Role, &[u8])] = &[
     ("gaussian", Role::Rating, include_bytes!(concat!(env!("OUT_DIR"), "/rating-gaussian.component.wasm"))),
+    ("glicko2", Role::Rating, include_bytes!(concat!(env!("OUT_DIR"), "/rating-glicko2.component.wasm"))),
     ("bounds", Role::Rules, include_bytes!(concat!(env!("OUT_DIR"), "/rules-bounds.component.wasm"))),
     ("skill-window", Role::Policy, include_bytes!(concat!(env!("OUT_DIR"), "/policy-skill-window.component.wasm"))),
 ];
@@ -23,8 +24,8 @@ pub fn builtin_role(name: &str) -> Option<Role> {
     BUILTIN.iter().find(|(known, _, _)| *known == name).map(|&(_, role, _)| role)
 }
 
-/// All names, one per role, without `builtin:`.
+/// All names without `builtin:`; the first of each role is what a new queue gets.
 #[must_use]
-pub fn builtin_names() -> [&'static str; 3] {
-    BUILTIN.map(|(name, _, _)| name)
+pub fn builtin_names() -> [&'static str; BUILTIN.len()] {
+    std::array::from_fn(|index| BUILTIN[index].0)
 }

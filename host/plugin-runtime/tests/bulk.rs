@@ -6,13 +6,17 @@ use ladder::fault::PluginFault;
 use ladder::queue::QueueShape;
 use ladder::rating::{Contest, Rating, RatingEngine, Setting};
 use ladder::time::UnixSeconds;
-use plugin_runtime::{PluginSource, PluginSpec, RatingPlugin, Role, Runtime};
+use plugin_runtime::{PluginSource, PluginSpec, RatingPlugin, Role, Runtime, builtin_names, builtin_role};
 
 const PLAYERS: u32 = 40;
 
 fn gaussian(runtime: &Runtime) -> RatingPlugin {
+    engine(runtime, "gaussian")
+}
+
+fn engine(runtime: &Runtime, name: &str) -> RatingPlugin {
     let shape = QueueShape { queue: "mixed".to_owned(), teams: 2, team_sizes: vec![5, 5], ..QueueShape::default() };
-    let spec = PluginSpec::new("mixed.rating", Role::Rating, PluginSource::builtin("gaussian").unwrap());
+    let spec = PluginSpec::new("mixed.rating", Role::Rating, PluginSource::builtin(name).unwrap());
     runtime.load_rating(spec, &shape).unwrap()
 }
 
@@ -70,40 +74,52 @@ fn journal(contests: u32) -> Journal {
 }
 
 #[test]
-fn bulk_and_single_contests_agree_bit_for_bit() {
+fn bulk_and_single_contests_of_every_builtin_agree_bit_for_bit() {
     let runtime = Runtime::new().unwrap();
-    let engine = gaussian(&runtime);
+    for name in builtin_names().into_iter().filter(|name| builtin_role(name) == Some(Role::Rating)) {
+        assert_bulk_is_single(&engine(&runtime, name), name);
+    }
+}
+
+/// The memory of the queue and of each player goes from contest to contest as the host hands it on.
+fn assert_bulk_is_single(engine: &RatingPlugin, name: &str) {
     let journal = journal(1_500);
-    let outcome = engine.bulk().unwrap().rate_many(&[], strangers(&engine), &journal, true).unwrap();
-    let (mut cohort, mut predicted, mut declined) = (strangers(&engine), Vec::new(), Vec::new());
+    let outcome = engine.bulk().unwrap().rate_many(&[], strangers(engine), &journal, true).unwrap();
+    let (mut cohort, mut predicted, mut declined, mut memory) = (strangers(engine), Vec::new(), Vec::new(), Vec::new());
     for number in 0..journal.len() {
         let contest = journal.contest(number, &cohort);
         let mut line_up = contest.entrants.clone();
         line_up.iter_mut().for_each(|entrant| entrant.presence = 1.0);
-        match engine.predict(&[], &line_up, &contest.setting) {
+        match engine.predict(&memory, &line_up, &contest.setting) {
             // A team without players cannot be told from the line-up alone.
             Ok(pairs) if pairs.len() == journal.pairs(number) => predicted.extend(pairs),
             _ => predicted.extend(vec![0.5; journal.pairs(number)]),
         }
         let traced = journal.entrants(number);
-        match engine.rate(&[], &contest) {
+        match engine.rate(&memory, &contest) {
             Ok(update) => {
+                memory = update.memory;
                 for ((&player, at), (rating, visible)) in
                     journal.players(number).iter().zip(traced).zip(update.ratings.iter().zip(update.visible))
                 {
                     let (contests, _) = cohort.played(player);
                     cohort.set(player, (rating.mean, rating.uncertainty), contests + 1, contest.setting.at_s, &rating.memory);
                     let left = [outcome.trace.mean[at], outcome.trace.uncertainty[at], outcome.trace.visible[at]];
-                    assert_eq!(left.map(f64::to_bits), [rating.mean, rating.uncertainty, visible].map(f64::to_bits), "contest {number}");
+                    assert_eq!(
+                        left.map(f64::to_bits),
+                        [rating.mean, rating.uncertainty, visible].map(f64::to_bits),
+                        "{name}, contest {number}"
+                    );
                 }
             }
             Err(PluginFault::Declined { detail }) => declined.push((number, detail)),
             Err(fault) => panic!("{fault}"),
         }
     }
-    assert_eq!(outcome.cohort, cohort);
-    assert_eq!(outcome.predicted, predicted);
-    assert!(declined.len() == 30, "{declined:?}");
+    assert_eq!(outcome.cohort, cohort, "{name}");
+    assert_eq!(outcome.predicted, predicted, "{name}");
+    assert_eq!(outcome.memory, memory, "{name}");
+    assert!(declined.len() >= 30, "{name}: {declined:?}");
     assert_eq!(outcome.declined.iter().map(|declined| (declined.contest, declined.detail)).collect::<Vec<_>>(), declined);
     assert_eq!(engine.counters().faults_in_a_row, 0);
 }
