@@ -19,6 +19,12 @@ pub enum EntryKind {
     Report = 1,
     /// An operator gave up rating a report that the engine cannot rate.
     Skipped = 2,
+    /// An operator lets a held report be rated, from this entry on.
+    Released = 3,
+    /// An operator takes reports back: they count no more.
+    Voided = 4,
+    /// An operator lets reports count again that were voided.
+    Restored = 5,
 }
 
 impl EntryKind {
@@ -28,6 +34,9 @@ impl EntryKind {
         match number {
             1 => Some(Self::Report),
             2 => Some(Self::Skipped),
+            3 => Some(Self::Released),
+            4 => Some(Self::Voided),
+            5 => Some(Self::Restored),
             _ => None,
         }
     }

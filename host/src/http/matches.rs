@@ -100,16 +100,26 @@ pub(super) struct ReportAnswer {
     clamped: u32,
     /// Why each was changed, and what the stat rules found.
     reasons: Vec<ReasonAnswer>,
-    /// `rated`, `waits` or `not-ratable`.
+    /// `rated`, `waits`, `not-ratable` or `voided` (an operator took the match back).
     rating: &'static str,
     /// Why the rating waits.
     rating_waits_because: Option<String>,
+    /// Why an operator took the match back, and the journal entry that says so.
+    voided: Option<VoidAnswer>,
     /// SHA-256 of the stat rules that reviewed it.
     rules_digest: Option<String>,
     /// The generation of ratings that it was rated in first, and that generation's engine. Absent while the rating waits.
     rated_by: Option<GenerationAnswer>,
     /// The generation that the shown ratings come from: a later one than `rated_by` if the engine was exchanged since.
     shown: Option<GenerationAnswer>,
+}
+
+/// A match that an operator took back: it counts for nothing.
+#[derive(Serialize, ToSchema)]
+pub(super) struct VoidAnswer {
+    reason: String,
+    /// The journal entry.
+    entry: u64,
 }
 
 /// A generation: all ratings of a queue by one engine with one set of parameters.
@@ -186,6 +196,7 @@ impl ReportAnswer {
         let facts = &report.facts;
         let (rating, rating_waits_because) = match &report.rating {
             RatingState::Rated(_) => ("rated", None),
+            RatingState::Voided { .. } => ("voided", None),
             // What a plugin says about its own fault is for the operator.
             RatingState::Waits(Unrated::Fault(_)) => ("waits", Some("the rating engine faulted".to_owned())),
             RatingState::Waits(why) => ("waits", Some(why.to_string())),
@@ -208,9 +219,20 @@ impl ReportAnswer {
             reasons: facts.reasons.iter().cloned().map(ReasonAnswer::from).collect(),
             rating,
             rating_waits_because,
+            voided: VoidAnswer::of(&report.rating),
             rules_digest: facts.provenance.rules.map(|digest| hex(&digest.0)),
             rated_by: report.rated_by.map(GenerationAnswer::from),
             shown: report.shown.map(GenerationAnswer::from),
+        }
+    }
+}
+
+impl VoidAnswer {
+    /// Who decided is the operators' business.
+    fn of(rating: &RatingState) -> Option<Self> {
+        match rating {
+            RatingState::Voided { entry, why, .. } => Some(Self { reason: why.clone(), entry: entry.0 }),
+            RatingState::Rated(_) | RatingState::Waits(_) | RatingState::NotRatable => None,
         }
     }
 }

@@ -244,7 +244,8 @@ fn ended(match_id: MatchId, player: PlayerId, taken: &Taken, rating: &RatingStat
                 ..ended
             }
         }
-        RatingState::NotRatable => {
+        // A report is voided after it was accepted, never while it is.
+        RatingState::NotRatable | RatingState::Voided { .. } => {
             let held = taken.disposition == Disposition::Held;
             let ending = if held { v1::MatchEnding::HeldForReview } else { v1::MatchEnding::NotRated };
             v1::MatchEnded { ending: ending.into(), notice: taken.reasons.last().map(notice), ..ended }

@@ -8,9 +8,11 @@ use ladder::rating::RatingEngine;
 use ladder::time::UnixMillis;
 use rusqlite::{Connection, params};
 
+use crate::decisions::counted;
 use crate::engines::Ready;
 use crate::error::StoreError;
 use crate::generations::{RETIRED, activate, find_active, find_or_insert_building, set_rated_through};
+use crate::journal::Due;
 use crate::live::{REPORTS_PER_STEP_MAX, catch_up, note_raters};
 use crate::rating::{RatingChange, Standing};
 use crate::standings::load_changes;
@@ -154,17 +156,19 @@ enum Build {
 fn build(connection: &Connection, ready: &Ready, now: UnixMillis) -> Result<Build, StoreError> {
     let queue = ready.queue;
     let active = find_active(connection, queue)?;
+    let revision = counted::newest_revision(connection, queue)?;
     if let Some(active) = &active
         && ready.is(queue, active.digest, &active.parameters)
+        && active.revision == revision
     {
         let (generation, waits) = (active.id, active.rated_through.is_some());
         return Ok(Build::Active(Installed { generation, rebuilt: false, waits, released: Vec::new() }));
     }
     let engine = (ready.engine.digest(), ready.engine.parameters());
-    let Some((generation, after)) = find_or_insert_building(connection, queue, engine, &ready.initial, now)? else {
+    let Some((generation, after)) = find_or_insert_building(connection, queue, revision, engine, &ready.initial, now)? else {
         return Ok(Build::Refused(InstallRefusal::UnknownQueue { queue }));
     };
-    let caught_up = catch_up(connection, generation, ready, after, REPORTS_PER_STEP_MAX)?;
+    let caught_up = catch_up(connection, (generation, revision), ready, after, REPORTS_PER_STEP_MAX)?;
     match caught_up.fault {
         Some((seq, fault)) if active.is_some() => return Ok(Build::Refused(InstallRefusal::Replay { seq, fault })),
         None if !caught_up.complete => {
@@ -179,7 +183,7 @@ fn build(connection: &Connection, ready: &Ready, now: UnixMillis) -> Result<Buil
     let released = match active.and_then(|active| active.rated_through) {
         Some(waited_after) => {
             note_raters(connection, queue, generation, (waited_after, caught_up.through))?;
-            load_released(connection, queue, generation, waited_after)?
+            load_released(connection, queue, (generation, revision), waited_after)?
         }
         None => Vec::new(),
     };
@@ -191,11 +195,11 @@ fn build(connection: &Connection, ready: &Ready, now: UnixMillis) -> Result<Buil
 fn load_released(
     connection: &Connection,
     queue: QueueId,
-    generation: GenerationId,
+    (generation, revision): (GenerationId, u64),
     after: JournalSeq,
 ) -> Result<Vec<(MatchId, Vec<RatingChange>)>, StoreError> {
     let mut released = Vec::new();
-    for (seq, facts) in journal::load_reports(connection, queue, after, RELEASED_TOLD_MAX)? {
+    for Due { seq, facts, .. } in journal::load_due(connection, queue, revision, after, RELEASED_TOLD_MAX)? {
         if let Some(match_id) = facts.match_id {
             let changes = load_changes(connection, generation, seq, &facts)?;
             released.extend((!changes.is_empty()).then_some((match_id, changes)));

@@ -12,6 +12,7 @@ use ladder::time::{UnixMillis, UnixSeconds};
 use prost::Message as _;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use crate::decisions::counted::{self, IS_TURN, REPORT, TURNS, counts};
 use crate::error::StoreError;
 use crate::{Pending, Store, column};
 
@@ -51,31 +52,53 @@ pub(crate) fn find_report(connection: &Connection, seq: JournalSeq) -> Result<Op
     decode(seq, QueueId(column::number(row, 0)?), payload).map(Some)
 }
 
+/// A report where it has its turn to be rated.
+pub(crate) struct Due {
+    /// Where: its own entry, or the one that released it.
+    pub(crate) at: JournalSeq,
+    /// Its own entry.
+    pub(crate) seq: JournalSeq,
+    /// The report; one that was held and released is ratable here.
+    pub(crate) facts: ReportFacts,
+}
+
 impl Store {
-    /// Up to `max` accepted reports of a queue after entry `after`, in journal order, without those that an operator skipped; those that are
-    /// not to be rated are among them.
+    /// Up to `max` accepted reports of a queue that have their turn after entry `after`, with that turn and in its order, as the queue's newest
+    /// revision counts them; those that are not to be rated are among them. A held report that was released stands at its release, and is
+    /// ratable there.
     pub fn load_reports(&self, queue: QueueId, after: JournalSeq, max: u32) -> Pending<Vec<(JournalSeq, ReportFacts)>> {
-        self.read_public(move |connection| load_reports(connection, queue, after, max))
+        self.read_public(move |connection| {
+            let revision = counted::newest_revision(connection, queue)?;
+            let due = load_due(connection, queue, revision, after, max)?;
+            Ok(due.into_iter().map(|due| (due.at, due.facts)).collect())
+        })
     }
 }
 
-/// Up to `max` reports of a queue after `after`, in order, without those an operator skipped. Reports that are not to be rated are among
-/// them: the caller must see how far it came.
-pub(crate) fn load_reports(
+/// Up to `max` reports of a queue that count in a revision and have their turn after `after`, in order. Reports that are not to be rated are
+/// among them: the caller must see how far it came.
+pub(crate) fn load_due(
     connection: &Connection,
     queue: QueueId,
+    revision: u64,
     after: JournalSeq,
     max: u32,
-) -> Result<Vec<(JournalSeq, ReportFacts)>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT seq, payload FROM journal WHERE seq > ?1 AND queue = ?2 AND kind = 1 AND seq NOT IN (SELECT seq FROM skipped_reports)
-         ORDER BY seq LIMIT ?3",
-    )?;
-    let reports = statement.query_and_then(params![column::sql(after.0), column::sql(queue.0), max], |row| {
-        let seq = JournalSeq(column::number(row, 0)?);
-        Ok((seq, decode(seq, queue, row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?)?))
+) -> Result<Vec<Due>, StoreError> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT j.seq, {REPORT}, coalesce(p.payload, j.payload), r.seq IS NOT NULL FROM {TURNS} LEFT JOIN journal p ON p.seq = r.seq
+         WHERE {IS_TURN} AND j.seq > ?1 AND j.queue = ?2 AND {} ORDER BY j.seq LIMIT ?4",
+        counts(REPORT, "?3")
+    ))?;
+    let found = params![column::sql(after.0), column::sql(queue.0), column::sql(revision), max];
+    let due = statement.query_and_then(found, |row| {
+        let (at, seq) = (JournalSeq(column::number(row, 0)?), JournalSeq(column::number(row, 1)?));
+        let mut facts = decode(seq, queue, row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?)?;
+        if row.get(3)? {
+            facts.disposition = Disposition::Ratable;
+        }
+        Ok(Due { at, seq, facts })
     })?;
-    reports.collect()
+    due.collect()
 }
 
 /// A report as an entry's payload. Times and numbers keep every bit.

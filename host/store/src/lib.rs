@@ -15,6 +15,7 @@ mod accounts;
 mod certificates;
 mod column;
 mod control;
+mod decisions;
 mod engines;
 mod error;
 mod generations;
@@ -58,6 +59,9 @@ pub use certificates::{
     AlreadyRevoked, CertificateRefusal, NewCertificate, RenewRefusal, Revocation, Revoked, StoredCertificate, UnknownCertificate,
 };
 pub use control::ControlGeneration;
+pub use decisions::{
+    BadText, Decision, NewRevision, ReleaseRefusal, RestoreVoidRefusal, Revision, RevisionKind, TEXT_BYTES_MAX, VoidRefusal,
+};
 pub use error::StoreError;
 pub use generations::{ActiveEngine, SkipRefusal};
 pub use installation::{InstallRefusal, Installed, ReplayProgress};

@@ -10,6 +10,7 @@ use rusqlite::{Connection, params};
 use crate::engines::{Engines, Ready};
 use crate::error::StoreError;
 use crate::generations::{find_active, set_rated_through};
+use crate::journal::Due;
 use crate::rating::{RatingChange, Step, Unrated, step};
 use crate::reports::RatingState;
 use crate::standings::{find_standing, load_memory, write_changes, write_memory, write_standing};
@@ -43,7 +44,8 @@ impl Store {
                 Ok(ready) => ready,
                 Err(unrated) => return Ok(Err(unrated)),
             };
-            let caught_up = catch_up(connection, generation.id, &ready, after, max.min(REPORTS_PER_STEP_MAX))?;
+            let projection = (generation.id, generation.revision);
+            let caught_up = catch_up(connection, projection, &ready, after, max.min(REPORTS_PER_STEP_MAX))?;
             set_rated_through(connection, generation.id, (!caught_up.complete).then_some(caught_up.through))?;
             note_raters(connection, queue, generation.id, (after, caught_up.through))?;
             Ok(Ok(RatedWaiting { rated: caught_up.rated, waits: !caught_up.complete, fault: caught_up.fault }))
@@ -108,16 +110,16 @@ pub(crate) struct CaughtUp {
 /// Rates up to `max` reports after `after`, in order, until one faults; fewer if [`STEP_TIME_MAX`] is over, but at least one.
 pub(crate) fn catch_up(
     connection: &Connection,
-    generation: GenerationId,
+    (generation, revision): (GenerationId, u64),
     ready: &Ready,
     after: JournalSeq,
     max: u32,
 ) -> Result<CaughtUp, StoreError> {
-    let reports = journal::load_reports(connection, ready.queue, after, max)?;
+    let reports = journal::load_due(connection, ready.queue, revision, after, max)?;
     let complete = reports.len() < max as usize;
     let mut caught_up = CaughtUp { rated: Vec::new(), through: after, complete, fault: None };
     let began = Instant::now();
-    for (seq, facts) in reports {
+    for Due { at, seq, facts } in reports {
         if !caught_up.rated.is_empty() && began.elapsed() >= STEP_TIME_MAX {
             caught_up.complete = false;
             return Ok(caught_up);
@@ -132,13 +134,13 @@ pub(crate) fn catch_up(
                 }
             }
         }
-        caught_up.through = seq;
+        caught_up.through = at;
     }
     Ok(caught_up)
 }
 
-/// Matches whose reports had to wait are rated now, by this generation: those with reports after `after`, up to `through`, that no other
-/// one rated.
+/// Matches whose reports had to wait are rated now, by this generation: those with reports that have their turn after `after`, up to
+/// `through`, and that no other one rated.
 pub(crate) fn note_raters(
     connection: &Connection,
     queue: QueueId,
@@ -146,7 +148,10 @@ pub(crate) fn note_raters(
     (after, through): (JournalSeq, JournalSeq),
 ) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
-        "UPDATE matches SET rated_by = ?1 WHERE queue = ?2 AND report_seq > ?3 AND report_seq <= ?4 AND rated_by IS NULL AND EXISTS
+        "UPDATE matches SET rated_by = ?1 WHERE queue = ?2 AND rated_by IS NULL AND report_seq IS NOT NULL
+             AND (report_seq > ?3 AND report_seq <= ?4
+                  OR report_seq IN (SELECT seq FROM released_reports WHERE released_by > ?3 AND released_by <= ?4))
+             AND EXISTS
              (SELECT 1 FROM match_players p JOIN rating_changes c ON c.generation = ?1 AND c.player = p.player AND c.seq = report_seq
               WHERE p.match_id = matches.match_id)",
     )?;

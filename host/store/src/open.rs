@@ -96,6 +96,7 @@ pub(crate) fn prepare(database: &Path, busy_timeout: Duration) -> Result<FileLoc
     let shared = FileLock::shared(database, busy_timeout)?;
     let mut connection = write_connection(database, busy_timeout)?;
     if is_newest(stored_version(&connection)?)? {
+        crate::reports::fill_dispositions(&connection)?;
         return Ok(shared);
     }
     drop(shared);
@@ -104,6 +105,7 @@ pub(crate) fn prepare(database: &Path, busy_timeout: Duration) -> Result<FileLoc
     if !is_newest(stored_version(&connection)?)? {
         embedded::migrations::runner().run(&mut connection).map_err(|source| StoreError::Migration { source: Arc::new(source) })?;
     }
+    crate::reports::fill_dispositions(&connection)?;
     drop(exclusive);
     FileLock::shared(database, busy_timeout)
 }

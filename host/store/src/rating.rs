@@ -40,6 +40,9 @@ pub enum Unrated {
     /// An earlier report of the queue waits: order is kept.
     #[error("an earlier report of the queue waits to be rated")]
     BehindOthers,
+    /// It was voided, counts again, and the ratings that it counts in are being built.
+    #[error("the report counts again, and the ratings with it are being built")]
+    Restored,
     /// No rating engine was installed for the queue yet.
     #[error("the queue has no rating engine yet")]
     NoEngine,

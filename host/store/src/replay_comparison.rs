@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use crate::error::StoreError;
 use crate::generations::find_active;
 use crate::installation::InstallRefusal;
+use crate::journal::Due;
 use crate::live::REPORTS_PER_STEP_MAX;
 use crate::rating::{InMemory, Standing};
 use crate::standings::{STANDING, load_memory, standing};
@@ -62,11 +63,11 @@ fn compare(
     let mut comparison = ReplayComparison { generation: Some(generation.id), ..ReplayComparison::default() };
     let mut after = JournalSeq(0);
     loop {
-        let reports = journal::load_reports(connection, queue, after, REPORTS_PER_STEP_MAX)?;
-        let Some(&(last, _)) = reports.last() else { break };
-        after = last;
-        let in_reach = |seq: &JournalSeq| generation.rated_through.is_none_or(|through| *seq <= through);
-        for (seq, facts) in reports.iter().filter(|(seq, facts)| in_reach(seq) && facts.disposition == Disposition::Ratable) {
+        let reports = journal::load_due(connection, queue, generation.revision, after, REPORTS_PER_STEP_MAX)?;
+        let Some(last) = reports.last() else { break };
+        after = last.at;
+        let in_reach = |at: JournalSeq| generation.rated_through.is_none_or(|through| at <= through);
+        for Due { seq, facts, .. } in reports.iter().filter(|due| in_reach(due.at) && due.facts.disposition == Disposition::Ratable) {
             if let Err(fault) = replay.rate(engine, facts) {
                 return Ok(Err(InstallRefusal::Replay { seq: *seq, fault }));
             }

@@ -16,6 +16,9 @@ use crate::live::{Live, rate_live};
 use crate::rating::{RatingChange, Unrated};
 use crate::{Pending, Store, certificates, column, journal, matches};
 
+/// Reports of an older database whose dispositions one transaction writes down.
+const FILLED_PER_STEP: u32 = 10_000;
+
 /// How to accept a report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AcceptOptions {
@@ -32,6 +35,15 @@ pub enum RatingState {
     Waits(Unrated),
     /// Held or rejected by the stat rules, or given up by an operator.
     NotRatable,
+    /// Taken back by an operator: it counts for nothing, from the moment at which the ratings without it are in force.
+    Voided {
+        /// The journal entry that says so.
+        entry: JournalSeq,
+        /// Who decided.
+        by: String,
+        /// Why.
+        why: String,
+    },
 }
 
 /// An accepted report.
@@ -111,6 +123,25 @@ impl Store {
     }
 }
 
+/// Looks up in the journal what was decided about reports that were accepted before that was kept beside them.
+pub(crate) fn fill_dispositions(connection: &Connection) -> Result<(), StoreError> {
+    let mut find = connection.prepare("SELECT seq FROM reports WHERE disposition IS NULL LIMIT ?1")?;
+    let mut fill = connection.prepare("UPDATE reports SET disposition = ?2 WHERE seq = ?1 AND disposition IS NULL")?;
+    loop {
+        let found = find.query_map([FILLED_PER_STEP], |row| column::number(row, 0).map(JournalSeq))?.collect::<Result<Vec<_>, _>>()?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        for seq in found {
+            let facts = journal::find_report(connection, seq)?;
+            let facts = facts.ok_or_else(|| StoreError::corrupt(format!("journal entry {seq} of a report is missing")))?;
+            fill.execute(params![column::sql(seq.0), facts.disposition as u8])?;
+        }
+        connection.execute_batch("COMMIT")?;
+    }
+}
+
 fn find_stored(connection: &Connection, report_id: ReportId) -> Result<Option<(JournalSeq, ReportFacts)>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT seq FROM reports WHERE report_id = ?1")?;
     let seq = statement.query_row([report_id.0], |row| column::number(row, 0).map(JournalSeq)).optional()?;
@@ -142,8 +173,8 @@ fn accept(
     }
     let queue = facts.provenance.queue;
     let seq = journal::append(connection, EntryKind::Report, queue, &payload, now)?;
-    let mut remember = connection.prepare_cached("INSERT INTO reports (report_id, seq) VALUES (?1, ?2)")?;
-    remember.execute(params![facts.report_id.0, column::sql(seq.0)])?;
+    let mut remember = connection.prepare_cached("INSERT INTO reports (report_id, seq, disposition) VALUES (?1, ?2, ?3)")?;
+    remember.execute(params![facts.report_id.0, column::sql(seq.0), facts.disposition as u8])?;
     let live = match facts.disposition {
         Disposition::Ratable => rate_live(connection, engines, seq, facts, options.predict)?,
         Disposition::Held | Disposition::Rejected => Live::unrated(RatingState::NotRatable),

@@ -17,9 +17,11 @@ use ladder::report::{Disposition, ReportFacts};
 use ladder::time::UnixMillis;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use crate::decisions::counted;
 use crate::error::StoreError;
 use crate::generations::{self, BUILDING};
 use crate::installation::ReplayProgress;
+use crate::journal::Due;
 use crate::plugins::PluginRole;
 use crate::rating::{RatingChange, Standing, step};
 use crate::{Pending, Store, column, journal, standings};
@@ -95,11 +97,12 @@ pub struct GenerationProgress {
 /// What a step starts from, in one snapshot.
 struct Start {
     generation: GenerationId,
+    revision: u64,
     after: JournalSeq,
     /// Reports that operators gave up, of all queues.
     skipped: u64,
     head: JournalSeq,
-    reports: Vec<(JournalSeq, ReportFacts)>,
+    reports: Vec<Due>,
     standings: HashMap<PlayerId, Standing>,
     memory: Vec<u8>,
 }
@@ -151,8 +154,8 @@ impl Store {
         self.read_public(move |connection| {
             let mut find = connection.prepare_cached(
                 "SELECT generation, state, rated_through,
-                        (SELECT coalesce(max(seq), 0) FROM journal WHERE queue = ?1 AND kind = 1)
-                 FROM generations WHERE queue = ?1 AND engine_digest = ?2 AND parameters = ?3 AND state <> 4",
+                        (SELECT coalesce(max(seq), 0) FROM journal WHERE queue = ?1 AND kind IN (1, 3))
+                 FROM generations WHERE queue = ?1 AND engine_digest = ?2 AND parameters = ?3 AND state <> 4 ORDER BY state = 2 DESC LIMIT 1",
             )?;
             let progress = |row: &Row<'_>| {
                 let last_report = JournalSeq(column::number(row, 3)?);
@@ -227,7 +230,8 @@ impl Shadow {
                     if is_active(connection, queue, digest, &parameters)? {
                         return Ok(Some(()));
                     }
-                    let made = generations::find_or_insert_building(connection, queue, (digest, &parameters), &initial, now)?;
+                    let revision = counted::newest_revision(connection, queue)?;
+                    let made = generations::find_or_insert_building(connection, queue, revision, (digest, &parameters), &initial, now)?;
                     Ok(made.map(|_| ()))
                 };
                 let known = self.store.write(make).wait()?;
@@ -235,7 +239,7 @@ impl Shadow {
             }
         };
         let complete = start.reports.len() < SHADOW_REPORTS_PER_STEP as usize;
-        let (generation, after, skipped, head) = (start.generation, start.after, start.skipped, start.head);
+        let (generation, after, skipped, head) = ((start.generation, start.revision), start.after, start.skipped, start.head);
         let mut work = self.rate(*start);
         if complete && work.fault.is_none() && head.0 > work.through.0.saturating_add(ENTRIES_PASSED_MAX) {
             // The snapshot in which no other report of the queue was found ends there.
@@ -265,7 +269,7 @@ impl Shadow {
         let Start { after, reports, standings, memory, .. } = start;
         let mut work = Work { through: after, rated: Vec::new(), standings, memory, fault: None };
         let mut touched = HashMap::new();
-        for (seq, facts) in reports {
+        for Due { at, seq, facts } in reports {
             if facts.disposition == Disposition::Ratable {
                 match self.rate_one(seq, &facts, &work) {
                     Ok(step) => {
@@ -281,7 +285,7 @@ impl Shadow {
                     }
                 }
             }
-            work.through = seq;
+            work.through = at;
         }
         work.standings = touched;
         work
@@ -316,20 +320,22 @@ fn find_start(connection: &Connection, queue: QueueId, digest: Digest, parameter
     }
     let mut find = connection.prepare_cached(
         "SELECT generation, coalesce(rated_through, 0) FROM generations
-         WHERE queue = ?1 AND engine_digest = ?2 AND parameters = ?3 AND state = ?4",
+         WHERE queue = ?1 AND engine_digest = ?2 AND parameters = ?3 AND state = ?4 AND revision = ?5",
     )?;
     let found = |row: &Row<'_>| Ok((GenerationId(column::number(row, 0)?), JournalSeq(column::number(row, 1)?)));
-    let key = params![column::sql(queue.0), digest.0, parameters, BUILDING];
+    let revision = counted::newest_revision(connection, queue)?;
+    let key = params![column::sql(queue.0), digest.0, parameters, BUILDING, column::sql(revision)];
     let Some((generation, after)) = find.query_row(key, found).optional()? else { return Ok(Found::Missing) };
-    let reports = journal::load_reports(connection, queue, after, SHADOW_REPORTS_PER_STEP)?;
+    let reports = journal::load_due(connection, queue, revision, after, SHADOW_REPORTS_PER_STEP)?;
     let mut standings = HashMap::new();
-    for player in reports.iter().flat_map(|(_, facts)| &facts.players) {
+    for player in reports.iter().flat_map(|due| &due.facts.players) {
         if let Some(standing) = standings::find_standing(connection, generation, player.player)? {
             standings.insert(player.player, standing);
         }
     }
     Ok(Found::Start(Box::new(Start {
         generation,
+        revision,
         after,
         skipped: count_skipped(connection)?,
         head: journal::head(connection)?.map_or(JournalSeq(0), |(seq, _)| seq),
@@ -344,10 +350,18 @@ fn count_skipped(connection: &Connection) -> Result<u64, StoreError> {
 }
 
 /// Stores a step; `false`: the generation is not as it was when the step began.
-fn store_work(connection: &Connection, generation: GenerationId, after: JournalSeq, skipped: u64, work: Work) -> Result<bool, StoreError> {
-    let mut is_same = connection
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM generations WHERE generation = ?1 AND state = ?2 AND rated_through = ?3)")?;
-    let is_same: bool = is_same.query_row(params![column::sql(generation.0), BUILDING, column::sql(after.0)], |row| row.get(0))?;
+fn store_work(
+    connection: &Connection,
+    (generation, revision): (GenerationId, u64),
+    after: JournalSeq,
+    skipped: u64,
+    work: Work,
+) -> Result<bool, StoreError> {
+    let mut is_same = connection.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM generations WHERE generation = ?1 AND state = ?2 AND rated_through = ?3 AND revision = ?4)",
+    )?;
+    let found = params![column::sql(generation.0), BUILDING, column::sql(after.0), column::sql(revision)];
+    let is_same: bool = is_same.query_row(found, |row| row.get(0))?;
     if !is_same || count_skipped(connection)? != skipped {
         return Ok(false);
     }

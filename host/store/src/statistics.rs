@@ -5,6 +5,7 @@ use ladder::matches::MatchState;
 use ladder::time::UnixMillis;
 use rusqlite::Connection;
 
+use crate::decisions::counted::{IS_TURN, REPORT, TURNS, counts};
 use crate::error::StoreError;
 use crate::{Pending, Store, column, matches};
 
@@ -30,11 +31,15 @@ pub struct QueueStatistics {
     pub waiting: u64,
     /// Reports in the journal, whatever became of them.
     pub reports: u64,
-    /// Reports that wait to be rated, those that are not to be rated included: reports of the queue after the last rated one, without
-    /// those that an operator skipped.
+    /// Reports that wait to be rated, those that are not to be rated included: reports of the queue that have their turn after the last rated
+    /// one, without those that an operator skipped or voided.
     pub reports_waiting: u64,
     /// The first of the reports that wait: the engine faults at it, or has not come to it yet.
     pub first_waiting: Option<JournalSeq>,
+    /// Held reports that nobody has released or voided yet.
+    pub reports_held: u64,
+    /// Reports that are voided.
+    pub reports_voided: u64,
 }
 
 /// The whole database in numbers.
@@ -73,15 +78,20 @@ impl Store {
                     ..Statistics::default()
                 })
             })?;
-            let mut queues = connection.prepare_cached(
+            let waiting = format!(
+                "FROM {TURNS} WHERE {IS_TURN} AND j.queue = q.queue AND j.seq > g.rated_through AND {}",
+                counts(REPORT, "g.revision")
+            );
+            let mut queues = connection.prepare_cached(&format!(
                 "SELECT q.queue, q.name, (SELECT count(*) FROM queue_tickets t WHERE t.queue = q.queue AND t.match_id IS NULL),
                         (SELECT count(*) FROM journal j WHERE j.queue = q.queue AND j.kind = 1),
-                        (SELECT count(*) FROM journal j WHERE j.queue = q.queue AND j.kind = 1 AND j.seq > g.rated_through
-                            AND j.seq NOT IN (SELECT seq FROM skipped_reports)),
-                        (SELECT min(j.seq) FROM journal j WHERE j.queue = q.queue AND j.kind = 1 AND j.seq > g.rated_through
-                            AND j.seq NOT IN (SELECT seq FROM skipped_reports))
-                 FROM queues q LEFT JOIN generations g ON g.queue = q.queue AND g.state = 2 ORDER BY q.queue",
-            )?;
+                        (SELECT count(*) {waiting}), (SELECT {REPORT} {waiting} ORDER BY j.seq LIMIT 1),
+                        (SELECT count(*) FROM reports r JOIN journal j USING (seq) WHERE r.disposition = 2 AND j.queue = q.queue
+                            AND r.seq NOT IN (SELECT seq FROM released_reports)
+                            AND r.seq NOT IN (SELECT seq FROM voided_reports WHERE restored_in IS NULL)),
+                        (SELECT count(*) FROM voided_reports v WHERE v.queue = q.queue AND v.restored_in IS NULL)
+                 FROM queues q LEFT JOIN generations g ON g.queue = q.queue AND g.state = 2 ORDER BY q.queue"
+            ))?;
             let rows = queues.query_map([], |row| {
                 Ok(QueueStatistics {
                     queue: QueueId(column::number(row, 0)?),
@@ -90,6 +100,8 @@ impl Store {
                     reports: column::number(row, 3)?,
                     reports_waiting: column::number(row, 4)?,
                     first_waiting: column::number_option(row, 5)?.map(JournalSeq),
+                    reports_held: column::number(row, 6)?,
+                    reports_voided: column::number(row, 7)?,
                 })
             })?;
             statistics.queues = rows.collect::<Result<_, _>>()?;

@@ -6,6 +6,7 @@ use ladder::id::{Digest, JournalSeq, QueueId};
 use ladder::journal::{Entry, EntryKind, GENESIS};
 use rusqlite::Connection;
 
+use crate::decisions::payload as decision_payload;
 use crate::error::StoreError;
 use crate::{column, journal, open};
 
@@ -154,6 +155,9 @@ fn chain(connection: &Connection) -> Result<(Option<JournalHead>, Option<Problem
         }
         if kind == EntryKind::Report && journal::decode(seq, queue, payload).is_err() {
             return broken("its payload is no report");
+        }
+        if !decision_payload::is_readable(kind, payload) {
+            return broken("its payload is no decision");
         }
         head = Some(JournalHead { seq, hash });
     }
