@@ -137,7 +137,7 @@ impl FlatEngine for Gaussian {
     }
 
     fn predict_flat(&self, line_up: &FlatLineUp<'_>, pairs: &mut Vec<f64>) -> Result<(), Fault> {
-        let FlatLineUp { team_end, mean, uncertainty } = *line_up;
+        let FlatLineUp { team_end, mean, uncertainty, .. } = *line_up;
         match *team_end {
             [first_end, _] => {
                 let first = self.sum(0..first_end as usize, mean, uncertainty);

@@ -2,7 +2,7 @@
 
 use crate::bindings::rating::exports::ranked::plugin::rating_engine_bulk as wit;
 use crate::bulk::{Ranges, code, new_trace};
-use crate::flat::{FlatContest, FlatEngine, FlatLineUp, FlatRange};
+use crate::flat::{FlatContest, FlatEngine, FlatLineUp, FlatPast, FlatRange};
 use crate::{Fault, Rating, RatingEngine};
 
 /// Rates the contests of `journal` in order, predicting each one before it is rated. Players have no memories.
@@ -14,7 +14,7 @@ pub(crate) fn rate_many(
     journal: &wit::Journal,
     traced: bool,
 ) -> wit::Outcome {
-    let mut scratch = Scratch::new(flat.range());
+    let mut scratch = Scratch::new(flat);
     let mut trace = new_trace(if traced { journal.entrant.len() } else { 0 });
     let mut fault = Vec::with_capacity(journal.at_s.len());
     let mut predicted = Vec::with_capacity(journal.team_end.len());
@@ -23,10 +23,13 @@ pub(crate) fn rate_many(
     for (contest, ranges) in Ranges::of(journal).enumerate() {
         let players = &journal.entrant[ranges.entrants.clone()];
         let shape = scratch.gather(journal, &ranges, players, &cohort);
+        scratch.gather_past(journal.at_s[contest], players, &cohort);
         scratch.predict(flat, shape, ranges.teams.len(), &mut predicted);
         let result = FlatContest {
             team_end: &scratch.team_end,
             places: &journal.place[ranges.teams.clone()],
+            scores: if journal.has_score[contest] == 1 { &journal.score[ranges.teams.clone()] } else { &[] },
+            past: FlatPast { contests: &scratch.contests, idle_s: &scratch.idle_s },
             presence: &journal.presence[ranges.entrants.clone()],
             trust: journal.trust[contest],
         };
@@ -47,10 +50,12 @@ pub(crate) fn rate_many(
 
 /// Predicts every line-up from the same cohort.
 pub(crate) fn predict_many(flat: &dyn FlatEngine, cohort: &wit::Cohort, line_ups: &wit::Journal) -> Vec<f64> {
-    let mut scratch = Scratch::new(flat.range());
+    let mut scratch = Scratch::new(flat);
     let mut predicted = Vec::with_capacity(line_ups.team_end.len());
-    for ranges in Ranges::of(line_ups) {
-        let shape = scratch.gather(line_ups, &ranges, &line_ups.entrant[ranges.entrants.clone()], cohort);
+    for (contest, ranges) in Ranges::of(line_ups).enumerate() {
+        let players = &line_ups.entrant[ranges.entrants.clone()];
+        let shape = scratch.gather(line_ups, &ranges, players, cohort);
+        scratch.gather_past(line_ups.at_s[contest], players, cohort);
         scratch.predict(flat, shape, ranges.teams.len(), &mut predicted);
     }
     predicted
@@ -62,11 +67,22 @@ struct Scratch {
     team_end: Vec<u32>,
     mean: Vec<f64>,
     uncertainty: Vec<f64>,
+    wants_past: bool,
+    contests: Vec<u32>,
+    idle_s: Vec<u64>,
 }
 
 impl Scratch {
-    fn new(range: FlatRange) -> Self {
-        Scratch { range, team_end: Vec::new(), mean: Vec::new(), uncertainty: Vec::new() }
+    fn new(flat: &dyn FlatEngine) -> Self {
+        Scratch {
+            range: flat.range(),
+            team_end: Vec::new(),
+            mean: Vec::new(),
+            uncertainty: Vec::new(),
+            wants_past: flat.wants_past(),
+            contests: Vec::new(),
+            idle_s: Vec::new(),
+        }
     }
 
     /// Copies what is known of the players; checks what [`LineUp::check`](crate::LineUp::check) checks, presence apart, and the engine's
@@ -97,10 +113,25 @@ impl Scratch {
         }
     }
 
+    /// Copies how often and how recently the players were rated, for engines that look at it.
+    fn gather_past(&mut self, at_s: i64, players: &[u32], cohort: &wit::Cohort) {
+        if !self.wants_past {
+            return;
+        }
+        self.contests.clear();
+        self.contests.extend(players.iter().map(|&player| cohort.contests[player as usize]));
+        self.idle_s.clear();
+        self.idle_s.extend(players.iter().map(|&player| match cohort.contests[player as usize] {
+            0 => 0,
+            _ => u64::try_from(at_s.saturating_sub(cohort.last_at_s[player as usize])).unwrap_or(0),
+        }));
+    }
+
     /// Every contest takes k(k-1)/2 places in the column, also one that cannot be predicted: no opinion is 0.5.
     fn predict(&self, flat: &dyn FlatEngine, shape: Result<(), Fault>, teams: usize, predicted: &mut Vec<f64>) {
         let before = predicted.len();
-        let line_up = FlatLineUp { team_end: &self.team_end, mean: &self.mean, uncertainty: &self.uncertainty };
+        let past = FlatPast { contests: &self.contests, idle_s: &self.idle_s };
+        let line_up = FlatLineUp { team_end: &self.team_end, mean: &self.mean, uncertainty: &self.uncertainty, past };
         if shape.and_then(|()| flat.predict_flat(&line_up, predicted)).is_err() {
             predicted.truncate(before);
             predicted.resize(before + teams * teams.saturating_sub(1) / 2, 0.5);

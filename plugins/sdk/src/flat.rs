@@ -1,4 +1,5 @@
-//! The short way for engines that look at nothing but beliefs, places, presence and trust: flat columns instead of entrants.
+//! The short way for engines that look at nothing but beliefs, places, scores, presence, trust and, if they say so, how often and how
+//! recently a player was rated: flat columns instead of entrants.
 //!
 //! Such an engine implements [`FlatEngine`], returns itself from [`RatingEngine::flat`](crate::RatingEngine::flat) and makes `rate` and
 //! `predict` of [`rate_flattened`] and [`predict_flattened`]: then there is one update, and the live call and the bulk call cannot
@@ -13,6 +14,10 @@ pub struct FlatContest<'a> {
     pub team_end: &'a [u32],
     /// Per team: 0 is best, equal places are a draw.
     pub places: &'a [u16],
+    /// Per team, or empty.
+    pub scores: &'a [f64],
+    /// What is known of the entrants' past.
+    pub past: FlatPast<'a>,
     /// Per entrant: share of the contest that the player was present for, 0 to 1.
     pub presence: &'a [f64],
     /// How far the host trusts this result, 0 to 1.
@@ -28,6 +33,17 @@ pub struct FlatLineUp<'a> {
     pub mean: &'a [f64],
     /// Per entrant: standard deviation. Finite, above 0.
     pub uncertainty: &'a [f64],
+    /// What is known of the entrants' past.
+    pub past: FlatPast<'a>,
+}
+
+/// How often and how recently the entrants were rated; two empty columns unless [`FlatEngine::wants_past`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FlatPast<'a> {
+    /// Per entrant: contests rated before this one.
+    pub contests: &'a [u32],
+    /// Per entrant: seconds since the previous rated contest; 0 for the first.
+    pub idle_s: &'a [u64],
 }
 
 /// Beliefs that a flat engine can express. The SDK refuses others for it, while it gathers them.
@@ -55,6 +71,11 @@ pub trait FlatEngine {
         FlatRange { mean_max: f64::MAX, uncertainty_min: f64::MIN_POSITIVE, uncertainty_max: f64::MAX }
     }
 
+    /// Whether the engine looks at [`FlatPast`]; gathering it takes time.
+    fn wants_past(&self) -> bool {
+        false
+    }
+
     /// Overwrites mean and uncertainty of each entrant, as known before the contest, with what is known after it.
     ///
     /// # Errors
@@ -74,16 +95,22 @@ struct Flattened {
     team_end: Vec<u32>,
     mean: Vec<f64>,
     uncertainty: Vec<f64>,
+    contests: Vec<u32>,
+    idle_s: Vec<u64>,
 }
 
 impl Flattened {
+    fn past(&self) -> FlatPast<'_> {
+        FlatPast { contests: &self.contests, idle_s: &self.idle_s }
+    }
+
     fn check(&self, range: FlatRange) -> Result<(), Fault> {
         let inside = self.mean.iter().zip(&self.uncertainty).all(|(&mean, &uncertainty)| range.holds(mean, uncertainty));
         if inside { Ok(()) } else { Err(Fault::OutOfRange) }
     }
 
     /// Puts entrants in the order of their teams; those of one team stay in theirs.
-    fn new(line_up: &LineUp) -> Self {
+    fn new(line_up: &LineUp, wants_past: bool) -> Self {
         let entrants = &line_up.entrants;
         let mut from: Vec<usize> = (0..entrants.len()).collect();
         from.sort_by_key(|&entrant| entrants[entrant].team);
@@ -92,10 +119,13 @@ impl Flattened {
             end += line_up.team_size(team);
             end
         });
+        let past = if wants_past { &from[..] } else { &[] };
         Flattened {
             team_end: ends.collect(),
             mean: from.iter().map(|&entrant| entrants[entrant].rating.mean).collect(),
             uncertainty: from.iter().map(|&entrant| entrants[entrant].rating.uncertainty).collect(),
+            contests: past.iter().map(|&entrant| entrants[entrant].contests).collect(),
+            idle_s: past.iter().map(|&entrant| entrants[entrant].idle_s).collect(),
             from,
         }
     }
@@ -107,13 +137,20 @@ impl Flattened {
 /// As the engine says.
 pub fn rate_flattened(engine: &impl FlatEngine, contest: &Contest, update: &mut Update) -> Result<(), Fault> {
     let entrants = &contest.line_up.entrants;
-    let flattened = Flattened::new(&contest.line_up);
+    let flattened = Flattened::new(&contest.line_up, engine.wants_past());
     flattened.check(engine.range())?;
-    let Flattened { from, team_end, mut mean, mut uncertainty } = flattened;
-    let presence: Vec<f64> = from.iter().map(|&entrant| entrants[entrant].presence).collect();
-    let flat = FlatContest { team_end: &team_end, places: &contest.places, presence: &presence, trust: contest.trust };
+    let (mut mean, mut uncertainty) = (flattened.mean.clone(), flattened.uncertainty.clone());
+    let presence: Vec<f64> = flattened.from.iter().map(|&entrant| entrants[entrant].presence).collect();
+    let flat = FlatContest {
+        team_end: &flattened.team_end,
+        places: &contest.places,
+        scores: &contest.scores,
+        past: flattened.past(),
+        presence: &presence,
+        trust: contest.trust,
+    };
     engine.rate_flat(&flat, &mut mean, &mut uncertainty)?;
-    for (position, &entrant) in from.iter().enumerate() {
+    for (position, &entrant) in flattened.from.iter().enumerate() {
         update.ratings[entrant].mean = mean[position];
         update.ratings[entrant].uncertainty = uncertainty[position];
     }
@@ -125,8 +162,8 @@ pub fn rate_flattened(engine: &impl FlatEngine, contest: &Contest, update: &mut 
 /// # Errors
 /// As the engine says.
 pub fn predict_flattened(engine: &impl FlatEngine, line_up: &LineUp, pairs: &mut Vec<f64>) -> Result<(), Fault> {
-    let flattened = Flattened::new(line_up);
+    let flattened = Flattened::new(line_up, engine.wants_past());
     flattened.check(engine.range())?;
-    let Flattened { team_end, mean, uncertainty, .. } = flattened;
-    engine.predict_flat(&FlatLineUp { team_end: &team_end, mean: &mean, uncertainty: &uncertainty }, pairs)
+    let Flattened { team_end, mean, uncertainty, .. } = &flattened;
+    engine.predict_flat(&FlatLineUp { team_end, mean, uncertainty, past: flattened.past() }, pairs)
 }
