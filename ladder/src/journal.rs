@@ -25,6 +25,8 @@ pub enum EntryKind {
     Voided = 4,
     /// An operator lets reports count again that were voided.
     Restored = 5,
+    /// A season starts: every standing of the queue is reset here.
+    SeasonStarted = 6,
 }
 
 impl EntryKind {
@@ -37,6 +39,7 @@ impl EntryKind {
             3 => Some(Self::Released),
             4 => Some(Self::Voided),
             5 => Some(Self::Restored),
+            6 => Some(Self::SeasonStarted),
             _ => None,
         }
     }

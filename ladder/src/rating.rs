@@ -122,6 +122,13 @@ pub trait RatingEngine: Send + Sync {
     /// # Errors
     /// The plugin's fault.
     fn soften(&self, rating: &Rating, keep: f64) -> Result<(Rating, f64), PluginFault>;
+    /// [`soften`](Self::soften) of many players at once, in their order. Pure engines answer the same as one by one.
+    ///
+    /// # Errors
+    /// The plugin's fault.
+    fn soften_many(&self, ratings: &[Rating], keep: f64) -> Result<Vec<(Rating, f64)>, PluginFault> {
+        ratings.iter().map(|rating| self.soften(rating, keep)).collect()
+    }
     /// For each pair of teams i < j in the order (0,1), (0,2), .. (1,2), ..: the probability that i places before j plus half the
     /// probability of a draw. Only `entrants` and `setting` of the contest are looked at.
     ///

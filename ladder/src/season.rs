@@ -4,6 +4,7 @@
 //! engine sees: they are how a belief is shown.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use crate::fault::PluginFault;
 use crate::rating::{Rating, RatingEngine};
@@ -75,20 +76,22 @@ impl SeasonReset {
         }
     }
 
-    /// One player's belief after the reset, and what people see of it; `None`: as of somebody never seen.
+    /// The beliefs about many players after the reset, in their order, and what people see of them; `None`: as of somebody never seen.
     ///
     /// # Errors
     /// The plugin's fault: the reset waits, as a report would.
-    pub fn apply(self, engine: &dyn RatingEngine, rating: &Rating) -> Result<Option<(Rating, f64)>, PluginFault> {
+    pub fn apply(self, engine: &dyn RatingEngine, ratings: &[Rating]) -> Result<Option<Vec<(Rating, f64)>>, PluginFault> {
         match self {
             Self::Hard => Ok(None),
-            Self::Soft { keep } => engine.soften(rating, keep).map(Some),
+            Self::Soft { keep } => engine.soften_many(ratings, keep).map(Some),
             Self::Uncertainty { keep } => {
-                let (softened, _) = engine.soften(rating, keep)?;
-                let widened = Rating { uncertainty: softened.uncertainty, ..rating.clone() };
+                let softened = engine.soften_many(ratings, keep)?;
+                let widen =
+                    |(rating, (softened, _)): (&Rating, (Rating, f64))| Rating { uncertainty: softened.uncertainty, ..rating.clone() };
+                let widened: Vec<Rating> = ratings.iter().zip(softened).map(widen).collect();
                 // To keep all of it changes nothing, and says what people see.
-                let (_, visible) = engine.soften(&widened, 1.0)?;
-                Ok(Some((widened, visible)))
+                let visible = engine.soften_many(&widened, 1.0)?;
+                Ok(Some(widened.into_iter().zip(visible).map(|(rating, (_, visible))| (rating, visible)).collect()))
             }
         }
     }
@@ -165,7 +168,6 @@ impl Tier {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec::Vec;
 
     #[test]
     fn a_reset_survives_its_number() {

@@ -91,7 +91,7 @@ impl BulkPart {
 
 impl RatingPlugin {
     /// The budget of a call over `entries` contests, line-ups or players, whose answer has `output_bytes` at least.
-    fn bulk_limits(&self, entries: usize, output_bytes: u64) -> Limits {
+    pub(crate) fn bulk_limits(&self, entries: usize, output_bytes: u64) -> Limits {
         let live = *self.service().limits();
         let times = entries as u64 + 1;
         Limits {

@@ -118,6 +118,18 @@ impl RatingEngine for RatingPlugin {
         self.call("soften", |store, engine| soften(store, engine, rating, keep))
     }
 
+    /// One fresh instance for all of them, with the budget of so many calls.
+    fn soften_many(&self, ratings: &[Rating], keep: f64) -> Result<Vec<(Rating, f64)>, PluginFault> {
+        self.service.admit()?;
+        let _slot = self.service.take_slot();
+        let limits = self.bulk_limits(ratings.len(), 0);
+        self.service.call_within(&limits, "soften", &mut self.service.store_within(&limits), |store| {
+            let instance = self.prepared.start(&self.service, store)?;
+            let engine = self.exports.load(&mut *store, &instance)?;
+            ratings.iter().map(|rating| soften(store, &engine, rating, keep)).collect()
+        })
+    }
+
     fn predict(&self, memory: &[u8], line_up: &[Entrant], at: &Setting) -> Result<Vec<f64>, PluginFault> {
         self.call("predict", |store, engine| predict(store, engine, memory, line_up, at))
     }

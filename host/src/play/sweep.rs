@@ -69,8 +69,8 @@ impl Play {
     async fn rate_waiting(&self, index: usize) -> Option<PluginFault> {
         let mut left = BACKLOG_TURN_MAX;
         while left > 0 {
-            let RatedWaiting { rated, waits, fault } = self.rate_step(index, left).await;
-            if !waits || fault.is_some() || rated.is_empty() {
+            let RatedWaiting { rated, reset, waits, fault } = self.rate_step(index, left).await;
+            if !waits || fault.is_some() || (rated.is_empty() && !reset) {
                 return fault.map(|(_, fault)| fault);
             }
             left = left.saturating_sub(u32::try_from(rated.len()).unwrap_or(u32::MAX));
@@ -88,6 +88,8 @@ impl Play {
                 }
                 if !step.rated.is_empty() {
                     tracing::info!(queue = queue.name(), rated = step.rated.len(), "rated reports that had waited for their engine");
+                }
+                if !step.rated.is_empty() || (step.reset && !step.waits) {
                     self.refresh_ratings(index).await;
                 }
                 for (_, match_id, changes) in &step.rated {

@@ -8,12 +8,14 @@ use ladder::journal::{Entry, EntryKind, GENESIS};
 use ladder::rating::Stat;
 use ladder::reason::Reason;
 use ladder::report::{AcceptedPlayer, Disposition, Provenance, ReportFacts, Source};
+use ladder::season::{Decay, SeasonReset, StandingRules};
 use ladder::time::{UnixMillis, UnixSeconds};
 use prost::Message as _;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::decisions::counted::{self, IS_TURN, REPORT, TURNS, counts};
 use crate::error::StoreError;
+use crate::seasons::NewSeason;
 use crate::{Pending, Store, column};
 
 /// Bytes of one entry's payload; a longer report is refused.
@@ -206,6 +208,36 @@ pub(crate) fn encode_skipped(seq: JournalSeq, why: &str) -> Vec<u8> {
     wire::Skipped { seq: seq.0, why: why.to_owned() }.encode_to_vec()
 }
 
+/// An entry that starts a season.
+pub(crate) fn encode_season_started(number: u32, new: &NewSeason) -> Vec<u8> {
+    let NewSeason { name, reset, starts_at, ended, by } = new;
+    let decay = ended.decay.map(|Decay { after_days, per_day, floor }| wire::Decay { after_days, per_day, floor });
+    wire::SeasonStarted {
+        number,
+        name: name.clone(),
+        reset: u32::from(reset.number()),
+        keep: reset.keep(),
+        starts_at_ms: starts_at.0,
+        by: by.clone(),
+        placements: ended.placements,
+        decay,
+    }
+    .encode_to_vec()
+}
+
+/// The season in an entry's payload.
+///
+/// # Errors
+/// [`StoreError::Corrupt`]: no version of this program wrote it.
+pub(crate) fn decode_season_started(seq: JournalSeq, payload: &[u8]) -> Result<NewSeason, StoreError> {
+    let wire = wire::SeasonStarted::decode(payload).map_err(|error| StoreError::corrupt(format!("journal entry {seq}: {error}")))?;
+    let reset = u8::try_from(wire.reset).ok().and_then(|number| SeasonReset::from_number(number, wire.keep));
+    let reset = reset.ok_or_else(|| StoreError::corrupt(format!("journal entry {seq} holds a reset that no season can have")))?;
+    let decay = wire.decay.map(|wire::Decay { after_days, per_day, floor }| Decay { after_days, per_day, floor });
+    let ended = StandingRules { placements: wire.placements, decay };
+    Ok(NewSeason { name: wire.name, reset, starts_at: UnixMillis(wire.starts_at_ms), ended, by: wire.by })
+}
+
 /// The payloads. Field numbers never change their meaning.
 mod wire {
     #[derive(Clone, PartialEq, prost::Message)]
@@ -272,6 +304,36 @@ mod wire {
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct SeasonStarted {
+        #[prost(uint32, tag = "1")]
+        pub(super) number: u32,
+        #[prost(string, tag = "2")]
+        pub(super) name: String,
+        #[prost(uint32, tag = "3")]
+        pub(super) reset: u32,
+        #[prost(double, tag = "4")]
+        pub(super) keep: f64,
+        #[prost(uint64, tag = "5")]
+        pub(super) starts_at_ms: u64,
+        #[prost(string, tag = "6")]
+        pub(super) by: String,
+        #[prost(uint32, tag = "7")]
+        pub(super) placements: u32,
+        #[prost(message, optional, tag = "8")]
+        pub(super) decay: Option<Decay>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Decay {
+        #[prost(uint32, tag = "1")]
+        pub(super) after_days: u32,
+        #[prost(double, tag = "2")]
+        pub(super) per_day: f64,
+        #[prost(double, tag = "3")]
+        pub(super) floor: f64,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
     pub(super) struct Skipped {
         #[prost(uint64, tag = "1")]
         pub(super) seq: u64,
@@ -316,6 +378,23 @@ mod tests {
         let provenance = Provenance { source: Source::Import, rules: None, ..facts.provenance };
         let imported = ReportFacts { match_id: None, provenance, ..facts };
         assert_eq!(decode(JournalSeq(1), QueueId(2), &encode(&imported)).unwrap(), imported);
+    }
+
+    #[test]
+    fn a_season_survives_its_payload_bit_for_bit() {
+        let decay = Some(Decay { after_days: 14, per_day: 0.1, floor: -1.5 });
+        let new = NewSeason {
+            name: "2027-1".into(),
+            reset: SeasonReset::Soft { keep: 0.6 },
+            starts_at: UnixMillis(7),
+            ended: StandingRules { placements: 10, decay },
+            by: "host".into(),
+        };
+        assert_eq!(decode_season_started(JournalSeq(1), &encode_season_started(3, &new)).unwrap(), new);
+        let plain = NewSeason { reset: SeasonReset::Hard, ended: StandingRules::default(), ..new };
+        assert_eq!(decode_season_started(JournalSeq(1), &encode_season_started(4, &plain)).unwrap(), plain);
+        let unknown = wire::SeasonStarted { reset: 9, ..wire::SeasonStarted::default() }.encode_to_vec();
+        assert_eq!(decode_season_started(JournalSeq(1), &unknown).unwrap_err().code(), "corrupt");
     }
 
     #[test]

@@ -1,10 +1,18 @@
 //! What people look at: leaderboards, profiles, histories. Always the active generation.
+//!
+//! How standings are shown is an argument ([`StandingRules`]): contests that a player must have played in the season to stand on the
+//! leaderboard, and how much less is shown of who stays away. Without decay the order is that of an index; with it everybody's place depends
+//! on the time, so a page looks at the whole index once (decision 0026).
 
-use ladder::id::{JournalSeq, MatchId, PlayerId, QueueId};
+use std::collections::BTreeMap;
+
+use ladder::id::{GenerationId, JournalSeq, MatchId, PlayerId, QueueId};
+use ladder::season::{Decay, StandingRules};
 use ladder::time::{UnixMillis, UnixSeconds};
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, Rows, ToSql, params};
 
 use crate::error::StoreError;
+use crate::generations::find_active;
 use crate::{Pending, Store, column};
 
 /// Rows of one page of a leaderboard.
@@ -15,26 +23,36 @@ pub const HISTORY_ROWS_MAX: u32 = 500;
 /// One row of a leaderboard: a player with at least one rated contest.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LeaderboardRow {
-    /// From 1; equal visible ratings are ordered by player number.
+    /// From 1; equal ratings are ordered by player number. Of a player who does not stand on the leaderboard yet: the rank to come.
     pub rank: u64,
     /// Who.
     pub player: PlayerId,
     /// The player's name.
     pub name: String,
-    /// What the order goes by.
+    /// What the order goes by: the visible rating, less what decay takes.
+    pub shown: f64,
+    /// The engine's visible rating.
     pub visible: f64,
     /// Expected skill.
     pub mean: f64,
     /// Standard deviation.
     pub uncertainty: f64,
-    /// Contests rated.
+    /// Contests rated, in all seasons since the last hard reset.
     pub contests: u32,
-    /// First alone.
+    /// First alone, in this season.
     pub wins: u32,
     /// Not first.
     pub losses: u32,
     /// First together with others.
     pub draws: u32,
+}
+
+impl LeaderboardRow {
+    /// Contests rated in this season.
+    #[must_use]
+    pub fn season_contests(&self) -> u32 {
+        self.wins.saturating_add(self.losses).saturating_add(self.draws)
+    }
 }
 
 /// A player's standing in one queue.
@@ -88,12 +106,90 @@ pub struct HistoryRow {
     pub visible: f64,
 }
 
-/// Everything of a row but the rank, columns 0 to 8.
-fn leaderboard_row(row: &Row<'_>, rank: u64) -> rusqlite::Result<LeaderboardRow> {
+/// What is shown of the visible rating of a row `r`, as SQL: [`StandingRules::shown`] to the last bit, by the same operations.
+///
+/// Parameters here and below: 1 generation, 2 contests that are needed, 3 the time in seconds, 4 seconds that cost nothing, 5 points a day,
+/// 6 floor.
+const SHOWN: &str = "CASE WHEN ?3 - r.last_at_s - ?4 >= 86400 AND r.visible > ?6
+                     THEN max(r.visible - ?5 * CAST((?3 - r.last_at_s - ?4) / 86400 AS REAL), ?6) ELSE r.visible END";
+/// Everybody who stands on the leaderboard. Its index has all the columns that this and [`SHOWN`] look at.
+const PLACED: &str = "ratings r INDEXED BY leaderboard WHERE r.generation = ?1 AND r.wins + r.losses + r.draws >= ?2";
+/// Columns of a row, as [`leaderboard_row`] reads them.
+const ROW: &str = "r.player, p.name, r.visible, r.mean, r.uncertainty, r.contests, r.wins, r.losses, r.draws";
+
+/// [`StandingRules`] at one moment in one generation.
+#[derive(Clone, Copy)]
+struct Shown {
+    generation: GenerationId,
+    rules: StandingRules,
+    now: UnixSeconds,
+}
+
+impl Shown {
+    /// Runs a statement with the parameters 1 to 6, and `more` as 7 and 8.
+    fn query<'s>(&self, statement: &'s mut CachedStatement<'_>, more: &[&dyn ToSql]) -> rusqlite::Result<Rows<'s>> {
+        // Without decay nobody ever stays away for long enough.
+        let (after_s, per_day, floor) = match self.rules.decay {
+            Some(Decay { after_days, per_day, floor }) => (i64::from(after_days) * 86_400, per_day, floor),
+            None => (i64::MAX / 4, 0.0, 0.0),
+        };
+        let (generation, contests_min) = (column::sql(self.generation.0), self.rules.contests_min());
+        let mut all: Vec<&dyn ToSql> = vec![&generation, &contests_min, &self.now.0, &after_s, &per_day, &floor];
+        all.extend(more);
+        // A statement that only counts has fewer.
+        all.truncate(statement.parameter_count());
+        statement.query(&all[..])
+    }
+
+    /// What the order goes by, as SQL. Without decay it is that of the index.
+    fn order(&self) -> &'static str {
+        if self.rules.decay.is_some() { SHOWN } else { "r.visible" }
+    }
+
+    fn page(&self, connection: &Connection, offset: u64, limit: u32) -> Result<Vec<LeaderboardRow>, StoreError> {
+        // The page is found in the index alone; only its rows are looked up.
+        let order = self.order();
+        let mut statement = connection.prepare_cached(&format!(
+            "SELECT {ROW}, page.shown
+             FROM (SELECT r.player, {SHOWN} AS shown FROM {PLACED} ORDER BY {order} DESC, r.player LIMIT ?7 OFFSET ?8) page
+             JOIN ratings r ON r.generation = ?1 AND r.player = page.player JOIN players p ON p.player = page.player
+             ORDER BY page.shown DESC, page.player"
+        ))?;
+        let offset = offset.min(i64::MAX.cast_unsigned());
+        let mut rows = self.query(&mut statement, &[&limit.min(LEADERBOARD_ROWS_MAX), &column::sql(offset)])?;
+        let mut board = Vec::new();
+        while let Some(row) = rows.next()? {
+            board.push(leaderboard_row(row, offset + 1 + board.len() as u64, row.get(9)?)?);
+        }
+        Ok(board)
+    }
+
+    fn count(&self, connection: &Connection, better_than: Option<(f64, PlayerId)>) -> Result<u64, StoreError> {
+        let order = self.order();
+        let Some((shown, player)) = better_than else {
+            let mut statement = connection.prepare_cached(&format!("SELECT count(*) FROM {PLACED}"))?;
+            return first(self.query(&mut statement, &[])?);
+        };
+        // Two terms, so that the first is a range of the index where it can be one.
+        let mut statement = connection.prepare_cached(&format!(
+            "SELECT (SELECT count(*) FROM {PLACED} AND {order} > ?7) + (SELECT count(*) FROM {PLACED} AND {order} = ?7 AND r.player < ?8)"
+        ))?;
+        first(self.query(&mut statement, &[&shown, &column::sql(player.0)])?)
+    }
+}
+
+fn first(mut rows: Rows<'_>) -> Result<u64, StoreError> {
+    let row = rows.next()?.ok_or_else(|| StoreError::corrupt("a count gave no row"))?;
+    Ok(column::number(row, 0)?)
+}
+
+/// Everything of a row but the rank and what is shown, columns 0 to 8.
+fn leaderboard_row(row: &Row<'_>, rank: u64, shown: f64) -> rusqlite::Result<LeaderboardRow> {
     Ok(LeaderboardRow {
         rank,
         player: PlayerId(column::number(row, 0)?),
         name: row.get(1)?,
+        shown,
         visible: row.get(2)?,
         mean: row.get(3)?,
         uncertainty: row.get(4)?,
@@ -104,44 +200,52 @@ fn leaderboard_row(row: &Row<'_>, rank: u64) -> rusqlite::Result<LeaderboardRow>
     })
 }
 
-const ROW: &str = "r.player, p.name, r.visible, r.mean, r.uncertainty, r.contests, r.wins, r.losses, r.draws";
-
 impl Store {
-    /// One page of a leaderboard, best first; at most [`LEADERBOARD_ROWS_MAX`] rows.
+    /// One page of a leaderboard, best first, with nobody in placement and without decay; at most [`LEADERBOARD_ROWS_MAX`] rows.
     pub fn leaderboard(&self, queue: QueueId, offset: u64, limit: u32) -> Pending<Vec<LeaderboardRow>> {
+        self.leaderboard_at(queue, StandingRules::default(), UnixSeconds(0), offset, limit)
+    }
+
+    /// One page of a leaderboard as it is shown at `now`, best first; at most [`LEADERBOARD_ROWS_MAX`] rows.
+    pub fn leaderboard_at(
+        &self,
+        queue: QueueId,
+        rules: StandingRules,
+        now: UnixSeconds,
+        offset: u64,
+        limit: u32,
+    ) -> Pending<Vec<LeaderboardRow>> {
         self.read_public(move |connection| {
-            let mut statement = connection.prepare_cached(&format!(
-                "SELECT {ROW} FROM generations g JOIN ratings r USING (generation) JOIN players p ON p.player = r.player
-                 WHERE g.queue = ?1 AND g.state = 2 ORDER BY r.visible DESC, r.player LIMIT ?2 OFFSET ?3"
-            ))?;
-            let offset = offset.min(i64::MAX.cast_unsigned());
-            let page = params![column::sql(queue.0), limit.min(LEADERBOARD_ROWS_MAX), column::sql(offset)];
-            let mut rows = statement.query(page)?;
-            let mut board = Vec::new();
-            while let Some(row) = rows.next()? {
-                board.push(leaderboard_row(row, offset + 1 + board.len() as u64)?);
-            }
-            Ok(board)
+            let Some(generation) = find_active(connection, queue)? else { return Ok(Vec::new()) };
+            Shown { generation: generation.id, rules, now }.page(connection, offset, limit)
         })
+    }
+
+    /// Players on a leaderboard, with nobody in placement.
+    pub fn leaderboard_len(&self, queue: QueueId) -> Pending<u64> {
+        self.leaderboard_len_at(queue, StandingRules::default())
     }
 
     /// Players on a leaderboard.
-    pub fn leaderboard_len(&self, queue: QueueId) -> Pending<u64> {
+    pub fn leaderboard_len_at(&self, queue: QueueId, rules: StandingRules) -> Pending<u64> {
         self.read_public(move |connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT count(*) FROM generations g JOIN ratings r USING (generation) WHERE g.queue = ?1 AND g.state = 2",
-            )?;
-            Ok(statement.query_row([column::sql(queue.0)], |row| column::number(row, 0))?)
+            let Some(generation) = find_active(connection, queue)? else { return Ok(0) };
+            Shown { generation: generation.id, rules, now: UnixSeconds(0) }.count(connection, None)
         })
     }
 
-    /// A player in public, with every queue's standing and rank.
+    /// A player in public, with every queue's standing and rank; with nobody in placement and without decay.
     pub fn profile(&self, player: PlayerId) -> Pending<Option<Profile>> {
+        self.profile_at(player, BTreeMap::new(), UnixSeconds(0))
+    }
+
+    /// A player in public, with every queue's standing and rank as they are shown at `now`.
+    pub fn profile_at(&self, player: PlayerId, rules: BTreeMap<QueueId, StandingRules>, now: UnixSeconds) -> Pending<Option<Profile>> {
         self.read_public(move |connection| {
             let mut statement = connection.prepare_cached("SELECT name, registered_at FROM players WHERE player = ?1")?;
             let known = statement.query_row([column::sql(player.0)], |row| Ok((row.get(0)?, column::time(row, 1)?))).optional()?;
             let Some((name, registered_at)) = known else { return Ok(None) };
-            Ok(Some(Profile { player, name, registered_at, standings: load_standings(connection, player)? }))
+            Ok(Some(Profile { player, name, registered_at, standings: load_standings(connection, player, &rules, now)? }))
         })
     }
 
@@ -161,23 +265,28 @@ impl Store {
     }
 }
 
-fn load_standings(connection: &Connection, player: PlayerId) -> Result<Vec<QueueStanding>, StoreError> {
+fn load_standings(
+    connection: &Connection,
+    player: PlayerId,
+    rules: &BTreeMap<QueueId, StandingRules>,
+    now: UnixSeconds,
+) -> Result<Vec<QueueStanding>, StoreError> {
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT {ROW}, q.queue, q.name, r.last_at_s,
-                (SELECT count(*) FROM ratings o WHERE o.generation = r.generation
-                 AND (o.visible > r.visible OR (o.visible = r.visible AND o.player < r.player)))
+        "SELECT {ROW}, q.queue, q.name, r.last_at_s, r.generation
          FROM generations g JOIN ratings r USING (generation) JOIN players p ON p.player = r.player JOIN queues q ON q.queue = g.queue
          WHERE g.state = 2 AND r.player = ?1 ORDER BY q.queue"
     ))?;
-    let standings = statement.query_map([column::sql(player.0)], |row| {
-        Ok(QueueStanding {
-            row: leaderboard_row(row, column::number(row, 12)? + 1)?,
-            queue: QueueId(column::number(row, 9)?),
-            queue_name: row.get(10)?,
-            last_at: UnixSeconds(row.get(11)?),
-        })
-    })?;
-    Ok(standings.collect::<Result<_, _>>()?)
+    let mut rows = statement.query([column::sql(player.0)])?;
+    let mut standings = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (queue, last_at) = (QueueId(column::number(row, 9)?), UnixSeconds(row.get(11)?));
+        let rules = rules.get(&queue).copied().unwrap_or_default();
+        let at = Shown { generation: GenerationId(column::number(row, 12)?), rules, now };
+        let shown = rules.shown(row.get(2)?, last_at, now);
+        let rank = at.count(connection, Some((shown, player)))? + 1;
+        standings.push(QueueStanding { row: leaderboard_row(row, rank, shown)?, queue, queue_name: row.get(10)?, last_at });
+    }
+    Ok(standings)
 }
 
 fn history_row(row: &Row<'_>) -> rusqlite::Result<HistoryRow> {

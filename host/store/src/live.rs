@@ -13,8 +13,10 @@ use crate::generations::{find_active, set_rated_through};
 use crate::journal::Due;
 use crate::rating::{RatingChange, Step, Unrated, step};
 use crate::reports::RatingState;
+use crate::season_reset::{self, ResetStep};
+use crate::seasons::{self, Stretch};
 use crate::standings::{find_standing, load_memory, write_changes, write_memory, write_standing};
-use crate::{Pending, Store, column, journal};
+use crate::{Pending, Store, column};
 
 /// Reports that one transaction rates when it catches up.
 pub const REPORTS_PER_STEP_MAX: u32 = 256;
@@ -28,13 +30,15 @@ pub struct RatedWaiting {
     pub rated: Vec<(JournalSeq, Option<MatchId>, Vec<RatingChange>)>,
     /// Whether reports still wait.
     pub waits: bool,
-    /// The report at which the engine faulted again.
+    /// Whether a season's reset came further.
+    pub reset: bool,
+    /// The report, or the season, at which the engine faulted again.
     pub fault: Option<(JournalSeq, PluginFault)>,
 }
 
 impl Store {
     /// Rates up to `max` waiting reports of a queue (at most [`REPORTS_PER_STEP_MAX`]), in order, until one faults. A slow engine rates fewer,
-    /// but at least one: ask again while some were rated and others still wait.
+    /// but at least one: ask again while some were rated, or a season's reset came further, and others still wait.
     pub fn rate_waiting(&self, queue: QueueId, max: u32) -> Pending<Result<RatedWaiting, Unrated>> {
         let engines = self.engines();
         self.write(move |connection| {
@@ -48,7 +52,7 @@ impl Store {
             let caught_up = catch_up(connection, projection, &ready, after, max.min(REPORTS_PER_STEP_MAX))?;
             set_rated_through(connection, generation.id, (!caught_up.complete).then_some(caught_up.through))?;
             note_raters(connection, queue, generation.id, (after, caught_up.through))?;
-            Ok(Ok(RatedWaiting { rated: caught_up.rated, waits: !caught_up.complete, fault: caught_up.fault }))
+            Ok(Ok(RatedWaiting { rated: caught_up.rated, reset: caught_up.reset, waits: !caught_up.complete, fault: caught_up.fault }))
         })
     }
 }
@@ -105,6 +109,8 @@ pub(crate) struct CaughtUp {
     /// Whether no report of the queue comes after it.
     pub(crate) complete: bool,
     pub(crate) fault: Option<(JournalSeq, PluginFault)>,
+    /// Whether a season's reset came further.
+    pub(crate) reset: bool,
 }
 
 /// Rates up to `max` reports after `after`, in order, until one faults; fewer if [`STEP_TIME_MAX`] is over, but at least one.
@@ -115,9 +121,8 @@ pub(crate) fn catch_up(
     after: JournalSeq,
     max: u32,
 ) -> Result<CaughtUp, StoreError> {
-    let reports = journal::load_due(connection, ready.queue, revision, after, max)?;
-    let complete = reports.len() < max as usize;
-    let mut caught_up = CaughtUp { rated: Vec::new(), through: after, complete, fault: None };
+    let Stretch { reports, season, last } = seasons::load_stretch(connection, ready.queue, revision, after, max)?;
+    let mut caught_up = CaughtUp { rated: Vec::new(), through: after, complete: last, fault: None, reset: false };
     let began = Instant::now();
     for Due { at, seq, facts } in reports {
         if !caught_up.rated.is_empty() && began.elapsed() >= STEP_TIME_MAX {
@@ -135,6 +140,15 @@ pub(crate) fn catch_up(
             }
         }
         caught_up.through = at;
+    }
+    if let Some(season) = season
+        && began.elapsed() < STEP_TIME_MAX
+    {
+        match season_reset::step(connection, generation, ready.engine.as_ref(), &season)? {
+            ResetStep::Done => (caught_up.through, caught_up.reset) = (season.seq, true),
+            ResetStep::More => caught_up.reset = true,
+            ResetStep::Fault(fault) => caught_up.fault = Some((season.seq, fault)),
+        }
     }
     Ok(caught_up)
 }

@@ -13,8 +13,9 @@ use crate::installation::InstallRefusal;
 use crate::journal::Due;
 use crate::live::REPORTS_PER_STEP_MAX;
 use crate::rating::{InMemory, Standing};
+use crate::seasons::{self, Stretch};
 use crate::standings::{STANDING, load_memory, standing};
-use crate::{Pending, Store, column, journal};
+use crate::{Pending, Store, column, season_reset};
 
 /// Players that a comparison names.
 const DIFFERING_NAMED_MAX: usize = 100;
@@ -61,17 +62,32 @@ fn compare(
         Err(fault) => return Ok(Err(InstallRefusal::Initial(fault))),
     };
     let mut comparison = ReplayComparison { generation: Some(generation.id), ..ReplayComparison::default() };
+    let in_reach = |at: JournalSeq| generation.rated_through.is_none_or(|through| at <= through);
     let mut after = JournalSeq(0);
     loop {
-        let reports = journal::load_due(connection, queue, generation.revision, after, REPORTS_PER_STEP_MAX)?;
-        let Some(last) = reports.last() else { break };
-        after = last.at;
-        let in_reach = |at: JournalSeq| generation.rated_through.is_none_or(|through| at <= through);
+        let Stretch { reports, season, last } = seasons::load_stretch(connection, queue, generation.revision, after, REPORTS_PER_STEP_MAX)?;
         for Due { seq, facts, .. } in reports.iter().filter(|due| in_reach(due.at) && due.facts.disposition == Disposition::Ratable) {
             if let Err(fault) = replay.rate(engine, facts) {
                 return Ok(Err(InstallRefusal::Replay { seq: *seq, fault }));
             }
             comparison.reports += 1;
+        }
+        after = reports.last().map_or(after, |due| due.at);
+        let Some(season) = season else {
+            if last {
+                break;
+            }
+            continue;
+        };
+        after = season.seq;
+        // A reset that is under way has come to some of the players.
+        let through = match season_reset::find_under_way(connection, generation.id)? {
+            _ if in_reach(season.seq) => PlayerId(u64::MAX),
+            Some((seq, through)) if seq == season.seq => through,
+            _ => break,
+        };
+        if let Err(fault) = season.reset_through(engine, &mut replay.standings, through) {
+            return Ok(Err(InstallRefusal::Replay { seq: season.seq, fault }));
         }
     }
     comparison.memory_equal = load_memory(connection, generation.id)? == replay.memory;

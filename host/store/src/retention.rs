@@ -33,6 +33,7 @@ fn forget_some(connection: &Connection, queue: QueueId) -> Result<bool, StoreErr
         "SELECT generation FROM generations g WHERE queue = ?1 AND state = 4 AND
              (EXISTS (SELECT 1 FROM rating_changes c WHERE c.generation = g.generation)
               OR EXISTS (SELECT 1 FROM ratings r WHERE r.generation = g.generation)
+              OR EXISTS (SELECT 1 FROM season_standings s WHERE s.generation = g.generation)
               OR EXISTS (SELECT 1 FROM queue_memories m WHERE m.generation = g.generation)) LIMIT 1",
     )?;
     let Some(generation) = find.query_row([column::sql(queue.0)], |row| row.get::<_, i64>(0)).optional()? else { return Ok(false) };
@@ -40,6 +41,9 @@ fn forget_some(connection: &Connection, queue: QueueId) -> Result<bool, StoreErr
         "DELETE FROM rating_changes WHERE generation = ?1 AND (player, seq) IN
              (SELECT player, seq FROM rating_changes WHERE generation = ?1 LIMIT ?2)",
         "DELETE FROM ratings WHERE generation = ?1 AND player IN (SELECT player FROM ratings WHERE generation = ?1 LIMIT ?2)",
+        "DELETE FROM season_standings WHERE generation = ?1 AND (season, player) IN
+             (SELECT season, player FROM season_standings WHERE generation = ?1 LIMIT ?2)",
+        "DELETE FROM season_resets WHERE generation = ?1 AND ?2 > 0",
         "DELETE FROM queue_memories WHERE generation = ?1 AND ?2 > 0",
     ];
     for deletion in deletions {

@@ -24,6 +24,8 @@ use crate::installation::ReplayProgress;
 use crate::journal::Due;
 use crate::plugins::PluginRole;
 use crate::rating::{RatingChange, Standing, step};
+use crate::season_reset::Batch;
+use crate::seasons::{self, Season, Stretch};
 use crate::{Pending, Store, column, journal, standings};
 
 /// Reports that one step of a shadow rates: what one of its transactions writes must not be felt by the reports of players.
@@ -103,6 +105,10 @@ struct Start {
     skipped: u64,
     head: JournalSeq,
     reports: Vec<Due>,
+    /// Whether no report and no season of the queue comes after them.
+    complete: bool,
+    /// No report stands before the season that starts next: the next of the players whom it resets.
+    season: Option<(Season, Batch)>,
     standings: HashMap<PlayerId, Standing>,
     memory: Vec<u8>,
 }
@@ -238,7 +244,10 @@ impl Shadow {
                 return Ok(known.map_or(ShadowStep::UnknownQueue, |()| ShadowStep::Overtaken));
             }
         };
-        let complete = start.reports.len() < SHADOW_REPORTS_PER_STEP as usize;
+        if let Start { generation, revision, after, skipped, head, season: Some((season, batch)), .. } = *start {
+            return self.reset((generation, revision), (after, skipped), head, season, batch);
+        }
+        let complete = start.complete;
         let (generation, after, skipped, head) = ((start.generation, start.revision), start.after, start.skipped, start.head);
         let mut work = self.rate(*start);
         if complete && work.fault.is_none() && head.0 > work.through.0.saturating_add(ENTRIES_PASSED_MAX) {
@@ -262,6 +271,37 @@ impl Shadow {
     fn start(&self) -> Result<Found, StoreError> {
         let (queue, digest, parameters) = (self.queue, self.engine.digest(), self.engine.parameters().to_owned());
         self.store.read_public(move |connection| find_start(connection, queue, digest, &parameters)).wait()
+    }
+
+    /// One batch of a season's reset.
+    fn reset(
+        &mut self,
+        (generation, revision): (GenerationId, u64),
+        (after, skipped): (JournalSeq, u64),
+        head: JournalSeq,
+        season: Season,
+        batch: Batch,
+    ) -> Result<ShadowStep, StoreError> {
+        let seq = season.seq;
+        let reset = match batch.reset(self.engine.as_ref(), &season) {
+            Ok(reset) => reset,
+            Err(fault) => return Ok(ShadowStep::Stopped { seq, fault }),
+        };
+        let store = move |connection: &Connection| {
+            if !is_as_it_was(connection, (generation, revision), after, skipped)? {
+                return Ok(None);
+            }
+            let stored = batch.store(connection, generation, &season, &reset)?;
+            if stored == Some(true) {
+                generations::set_rated_through(connection, generation, Some(season.seq))?;
+            }
+            Ok(stored)
+        };
+        Ok(match self.store.write(store).wait()? {
+            None => ShadowStep::Overtaken,
+            Some(true) => ShadowStep::Advanced(ReplayProgress { through: seq, head }),
+            Some(false) => ShadowStep::Advanced(ReplayProgress { through: after, head }),
+        })
     }
 
     /// Rates in memory until a report faults.
@@ -326,7 +366,14 @@ fn find_start(connection: &Connection, queue: QueueId, digest: Digest, parameter
     let revision = counted::newest_revision(connection, queue)?;
     let key = params![column::sql(queue.0), digest.0, parameters, BUILDING, column::sql(revision)];
     let Some((generation, after)) = find.query_row(key, found).optional()? else { return Ok(Found::Missing) };
-    let reports = journal::load_due(connection, queue, revision, after, SHADOW_REPORTS_PER_STEP)?;
+    let Stretch { reports, season, last } = seasons::load_stretch(connection, queue, revision, after, SHADOW_REPORTS_PER_STEP)?;
+    let season = match season.filter(|_| reports.is_empty()) {
+        Some(season) => {
+            let batch = Batch::load(connection, generation, &season)?;
+            Some((season, batch))
+        }
+        None => None,
+    };
     let mut standings = HashMap::new();
     for player in reports.iter().flat_map(|due| &due.facts.players) {
         if let Some(standing) = standings::find_standing(connection, generation, player.player)? {
@@ -341,12 +388,29 @@ fn find_start(connection: &Connection, queue: QueueId, digest: Digest, parameter
         head: journal::head(connection)?.map_or(JournalSeq(0), |(seq, _)| seq),
         memory: standings::load_memory(connection, generation)?,
         reports,
+        complete: last,
+        season,
         standings,
     })))
 }
 
 fn count_skipped(connection: &Connection) -> Result<u64, StoreError> {
     Ok(connection.prepare_cached("SELECT count(*) FROM skipped_reports")?.query_row([], |row| column::number(row, 0))?)
+}
+
+/// Whether a generation is as it was when a step began.
+fn is_as_it_was(
+    connection: &Connection,
+    (generation, revision): (GenerationId, u64),
+    after: JournalSeq,
+    skipped: u64,
+) -> Result<bool, StoreError> {
+    let mut is_same = connection.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM generations WHERE generation = ?1 AND state = ?2 AND rated_through = ?3 AND revision = ?4)",
+    )?;
+    let found = params![column::sql(generation.0), BUILDING, column::sql(after.0), column::sql(revision)];
+    let is_same: bool = is_same.query_row(found, |row| row.get(0))?;
+    Ok(is_same && count_skipped(connection)? == skipped)
 }
 
 /// Stores a step; `false`: the generation is not as it was when the step began.
@@ -357,12 +421,7 @@ fn store_work(
     skipped: u64,
     work: Work,
 ) -> Result<bool, StoreError> {
-    let mut is_same = connection.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM generations WHERE generation = ?1 AND state = ?2 AND rated_through = ?3 AND revision = ?4)",
-    )?;
-    let found = params![column::sql(generation.0), BUILDING, column::sql(after.0), column::sql(revision)];
-    let is_same: bool = is_same.query_row(found, |row| row.get(0))?;
-    if !is_same || count_skipped(connection)? != skipped {
+    if !is_as_it_was(connection, (generation, revision), after, skipped)? {
         return Ok(false);
     }
     let mut write = connection.prepare_cached(

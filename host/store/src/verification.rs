@@ -159,6 +159,9 @@ fn chain(connection: &Connection) -> Result<(Option<JournalHead>, Option<Problem
         if !decision_payload::is_readable(kind, payload) {
             return broken("its payload is no decision");
         }
+        if kind == EntryKind::SeasonStarted && journal::decode_season_started(seq, payload).is_err() {
+            return broken("its payload is no season");
+        }
         head = Some(JournalHead { seq, hash });
     }
     Ok((head, None))
@@ -177,8 +180,12 @@ fn reports(connection: &Connection) -> Result<Option<Problem>, StoreError> {
 fn ratings(connection: &Connection) -> Result<Vec<Problem>, StoreError> {
     let mut statement = connection.prepare(
         // Rows of abandoned generations go little by little.
-        "SELECT generation, count(*) FROM ratings r JOIN generations USING (generation) WHERE state <> 4 AND contests <>
-             (SELECT count(*) FROM rating_changes c WHERE c.generation = r.generation AND c.player = r.player)
+        // After a hard reset a player's contests count anew.
+        "WITH hard AS (SELECT generation, (SELECT coalesce(max(s.seq), 0) FROM seasons s WHERE s.queue = g.queue AND s.reset = 1
+                                           AND s.seq <= coalesce(g.rated_through, s.seq)) AS seq FROM generations g WHERE state <> 4)
+         SELECT generation, count(*) FROM ratings r JOIN hard USING (generation) WHERE contests <>
+             (SELECT count(*) FROM rating_changes c LEFT JOIN released_reports l ON l.seq = c.seq
+              WHERE c.generation = r.generation AND c.player = r.player AND coalesce(l.released_by, c.seq) > hard.seq)
          GROUP BY generation",
     )?;
     let rows =

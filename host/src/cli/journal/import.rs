@@ -266,7 +266,7 @@ impl Import {
         }
         while self.tally.waiting > 0 {
             let Ok(step) = self.store.rate_waiting(self.queue, REPORTS_PER_STEP_MAX).wait()? else { return Ok(()) };
-            if step.rated.is_empty() {
+            if step.rated.is_empty() && !step.reset {
                 return Ok(());
             }
             let rated = step.rated.len() as u64;

@@ -27,6 +27,8 @@ pub struct Steps {
     pub faults_on: Mutex<BTreeSet<u64>>,
     /// How long it rates one report.
     pub takes: Mutex<Duration>,
+    /// How long it softens one player.
+    pub soften_takes: Mutex<Duration>,
 }
 
 impl Steps {
@@ -37,6 +39,7 @@ impl Steps {
             step,
             faults_on: Mutex::default(),
             takes: Mutex::default(),
+            soften_takes: Mutex::default(),
         })
     }
 
@@ -80,8 +83,11 @@ impl RatingEngine for Steps {
         Ok(Update { ratings, visible, memory: seen.to_be_bytes().to_vec() })
     }
 
-    fn soften(&self, rating: &Rating, _: f64) -> Result<(Rating, f64), PluginFault> {
-        Ok((rating.clone(), rating.mean))
+    fn soften(&self, rating: &Rating, keep: f64) -> Result<(Rating, f64), PluginFault> {
+        std::thread::sleep(*self.soften_takes.lock().unwrap());
+        let mean = if keep < 1.0 { 25.0 + keep * (rating.mean - 25.0) } else { rating.mean };
+        let uncertainty = if keep < 1.0 { 8.0 + keep * (rating.uncertainty - 8.0) } else { rating.uncertainty };
+        Ok((Rating { mean, uncertainty, memory: rating.memory.clone() }, mean - 3.0 * uncertainty))
     }
 
     fn predict(&self, _: &[u8], line_up: &[Entrant], _: &Setting) -> Result<Vec<f64>, PluginFault> {
