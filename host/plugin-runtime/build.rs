@@ -19,6 +19,7 @@ use wit_component::ComponentEncoder;
 
 const PACKAGES: &[&str] = &[
     "rating-gaussian",
+    "rating-adaptive",
     "rating-glicko2",
     // Rules and policies.
     "rules-bounds",

@@ -1,0 +1,237 @@
+//! One contest rated: what it teaches about the queue and about each player, and how far a settled player may move.
+
+use plugin_sdk::{Contest, Entrant, LineUp, Rating, Update};
+
+use crate::Adaptive;
+use crate::duel::{self, Duel};
+use crate::field::{self, Field, Standing};
+use crate::grid::{GRID, LANES, Lanes};
+use crate::mixture::{self, SlopeEvidence};
+use crate::player::Skill;
+use crate::queue::{self, CONTESTS};
+use crate::reading::{Lines, Scale};
+use crate::team::{self, Evidence, Player, Team};
+use crate::terms;
+
+/// What scores and statistics may move a settled player beyond the bare result, in uncertainties of his.
+const SWAY_MAX: f64 = 0.2;
+
+/// Share of that leeway that one player's statistics have to either side: between the worst line and the best lies the whole of it.
+const LINE_SHARE: f64 = 0.5;
+
+/// Contests after which a player is settled. Before that he may move farther, in proportion.
+const SETTLED_AFTER: f64 = 20.0;
+
+/// A newcomer's uncertainty in units of a performance's deviation: the published scale.
+const NEWCOMER: f64 = 1.2;
+
+/// Contests up to which the count is kept; beyond, one more means nothing.
+const CONTESTS_MAX: f64 = 1e6;
+
+/// Evidence about each team, and what statistics say within teams.
+struct Findings {
+    evidence: Vec<Evidence>,
+    lines: Option<Lines>,
+}
+
+impl Adaptive {
+    /// The entrants with the time that passed; `played` is the share of a contest's drift.
+    pub(crate) fn players(&self, line_up: &LineUp, played: f64) -> Vec<Player> {
+        let player = |entrant: &Entrant| {
+            let mut skill = Skill::read(&entrant.rating.memory).unwrap_or_else(|| self.without_memory(&entrant.rating));
+            skill.drift(entrant.idle_s, played);
+            Player { skill, weight: entrant.presence, team: usize::from(entrant.team) }
+        };
+        line_up.entrants.iter().map(player).collect()
+    }
+
+    /// What mean and uncertainty alone say: a newcomer, or somebody whose rating was set by an operator.
+    fn without_memory(&self, rating: &Rating) -> Skill {
+        let unit = self.parameters.uncertainty;
+        Skill::known_as((rating.mean - self.parameters.mean) / unit, rating.uncertainty / unit)
+    }
+
+    /// Rates a contest of some trust.
+    pub(crate) fn learn(&self, contest: &Contest, update: &mut Update) {
+        let memory = &mut update.memory;
+        self.layout.adopt(&self.fresh, memory);
+        let line_up = &contest.line_up;
+        let mut players = self.players(line_up, contest.trust.min(1.0));
+        let teams = team::gather(line_up.team_count(), &line_up.entrants, &players);
+        let findings = if teams.len() == 2 { self.read_duel(memory, contest, &teams) } else { self.read_field(memory, contest, &teams) };
+        let contests = queue::number(memory, CONTESTS) + contest.trust;
+        queue::set(memory, CONTESTS, contests.min(CONTESTS_MAX));
+        let weights = mixture::weights(memory);
+        let experience = queue::read(memory, queue::EXPERIENCE).mean;
+        let before: Vec<Lanes> = players.iter().map(|player| player.skill.mean).collect();
+        let results = apply(contest, &findings.evidence, &mut players);
+        if let Some(lines) = &findings.lines {
+            apply_lines(contest, lines, &mut players);
+        }
+        for (index, player) in players.iter_mut().enumerate() {
+            let entrant = &line_up.entrants[index];
+            hold(&mut player.skill, &before[index], &results[index], leeway(entrant.contests));
+            let by_result = mixture::mean(&weights, &results[index]);
+            self.publish(entrant, &player.skill, &weights, experience, by_result, &mut update.ratings[index]);
+        }
+    }
+
+    fn read_duel(&self, memory: &mut [u8], contest: &Contest, teams: &[Team]) -> Findings {
+        let Contest { line_up, places, trust, .. } = contest;
+        let duel = Duel::of(&self.layout, memory, line_up, teams);
+        if !duel.was_played() {
+            return Findings { evidence: vec![Evidence::NONE; 2], lines: None };
+        }
+        let share = share(places[0], places[1]);
+        let weights = mixture::weights(memory);
+        let probabilities = duel.probabilities();
+        teach_mixture(memory, &probabilities, &weights, share, *trust);
+        let spreads = duel.teach_spreads(memory, queue::number(memory, CONTESTS), *trust);
+        duel::teach_draws(&self.layout, memory, line_up.setting.mode, share, *trust);
+        let lines = Lines::read(&self.layout, memory, contest, &[2.0 * share - 1.0, 1.0 - 2.0 * share]);
+        let difference = match (contest.scores.as_slice(), &lines) {
+            ([first, second], _) => Some(first - second),
+            (_, Some(lines)) => Some(lines.teams[0] - lines.teams[1]),
+            _ => None,
+        };
+        let scale = Scale(self.layout.mode(line_up.setting.mode).margin());
+        let margin = difference.and_then(|difference| duel::margin(memory, scale, difference, share, duel.spread(&weights), *trust));
+        let evidence = duel.evidence(share, margin, &spreads, &weights);
+        duel.teach_terms(memory, &evidence, &weights, *trust);
+        Findings { evidence: vec![evidence, evidence.mirrored()], lines }
+    }
+
+    fn read_field(&self, memory: &mut [u8], contest: &Contest, teams: &[Team]) -> Findings {
+        let Contest { line_up, places, trust, .. } = contest;
+        let field = Field::of(&self.layout, memory, line_up, teams);
+        let (weights, slope) = (mixture::weights(memory), mixture::slope(memory));
+        let mut taught = SlopeEvidence::default();
+        field.pairs(&weights, |first, second, probability| taught.add(probability, share(places[first], places[second]), slope));
+        taught.teach(memory, trust * field::contest_worth(teams.len()) / line_up.pair_count() as f64);
+        let log_likelihood = field.log_likelihood(places);
+        mixture::reweigh(memory, &log_likelihood.map(|log| trust * log));
+        let mut standing = Standing::of(places, (contest.scores.len() == teams.len()).then_some(&contest.scores));
+        let lines = Lines::read(&self.layout, memory, contest, &standing.places);
+        if let (None, Some(lines)) = (&standing.scores, &lines) {
+            standing = Standing::of(places, Some(&lines.teams));
+        }
+        let evidence = field.evidence(&standing);
+        field.teach_terms(memory, &evidence, &weights, *trust);
+        Findings { evidence, lines }
+    }
+
+    /// Writes what people and policies see: the mixture's moments, and what experience adds. A settled player's mean follows in steps no
+    /// larger than the result or [`SWAY_MAX`] allows.
+    fn publish(&self, entrant: &Entrant, skill: &Skill, weights: &Lanes, experience: f64, by_result: f64, rating: &mut Rating) {
+        let mean = mixture::mean(weights, &skill.mean);
+        let variance: f64 = (0..LANES)
+            .map(|lane| {
+                let apart = skill.mean[lane] - mean;
+                weights[lane] * (skill.variance[lane] + apart * apart)
+            })
+            .sum();
+        let unit = self.parameters.uncertainty / NEWCOMER;
+        let uncertainty = (unit * variance.sqrt()).min(self.parameters.uncertainty);
+        let target = self.parameters.mean + unit * (mean + experience * terms::experience(entrant.contests.saturating_add(1)));
+        let narrower = uncertainty.min(rating.uncertainty);
+        let step = if entrant.presence > 0.0 { (leeway(entrant.contests) * narrower).max(unit * by_result.abs()) } else { 0.0 };
+        rating.mean += (target - rating.mean).clamp(-step, step);
+        rating.uncertainty = uncertainty;
+        skill.write(&mut rating.memory);
+    }
+}
+
+/// Share of a win for the first of two places.
+fn share(first: u16, second: u16) -> f64 {
+    match first.cmp(&second) {
+        core::cmp::Ordering::Less => 1.0,
+        core::cmp::Ordering::Equal => 0.5,
+        core::cmp::Ordering::Greater => 0.0,
+    }
+}
+
+/// How far a player of so many contests may be moved by more than the result, in uncertainties.
+fn leeway(contests: u32) -> f64 {
+    SWAY_MAX * (SETTLED_AFTER / f64::from(contests.max(1))).max(1.0)
+}
+
+/// Lets the result of a duel speak for the configurations and the calibration.
+fn teach_mixture(memory: &mut [u8], probabilities: &Lanes, weights: &Lanes, share: f64, trust: f64) {
+    let slope = mixture::slope(memory);
+    let mut taught = SlopeEvidence::default();
+    taught.add(mixture::mean(weights, probabilities), share, slope);
+    taught.teach(memory, trust);
+    let log_likelihood = probabilities.map(|probability| {
+        let kept = if share == 0.5 { (probability * (1.0 - probability)).sqrt() } else { 1.0 - share + (2.0 * share - 1.0) * probability };
+        trust * libm::log(kept)
+    });
+    mixture::reweigh(memory, &log_likelihood);
+}
+
+/// Moves every player by the evidence about his team; gives how far the bare result would have moved him.
+fn apply(contest: &Contest, evidence: &[Evidence], players: &mut [Player]) -> Vec<Lanes> {
+    let moved = players.iter_mut().map(|player| {
+        let said = &evidence[player.team];
+        let mut by_result = [0.0; LANES];
+        for lane in 0..LANES {
+            let variance = player.skill.variance[lane];
+            let reach = player.weight * variance;
+            by_result[lane] = contest.trust * reach * said.result_pull[lane];
+            player.skill.mean[lane] += contest.trust * reach * said.pull[lane];
+            // Above 0: the difference is at least as unsure as each player's weighted share of it.
+            player.skill.variance[lane] = variance - contest.trust * reach * reach * said.sharpening[lane];
+        }
+        by_result
+    });
+    moved.collect()
+}
+
+/// Moves the members of each team apart by what their statistics say.
+fn apply_lines(contest: &Contest, lines: &Lines, players: &mut [Player]) {
+    let count = contest.line_up.team_count();
+    let mut means = vec![([0.0; LANES], 0.0); count];
+    for player in players.iter() {
+        let (sum, weight) = &mut means[player.team];
+        for lane in 0..LANES {
+            sum[lane] += player.weight * player.skill.mean[lane];
+        }
+        *weight += player.weight;
+    }
+    for (index, (player, line)) in players.iter_mut().zip(&lines.within).enumerate() {
+        let contests = contest.line_up.entrants[index].contests;
+        let (Some(line), (sum, total)) = (line, &means[player.team]) else { continue };
+        if player.weight == 0.0 {
+            continue;
+        }
+        let others = 1.0 - player.weight / total;
+        for (lane, configuration) in GRID.iter().enumerate() {
+            let told = contest.trust * player.weight * configuration.stats;
+            if told == 0.0 {
+                continue;
+            }
+            let noise = 1.0 / configuration.stats;
+            let variance = player.skill.variance[lane];
+            let expected = player.skill.mean[lane] - sum[lane] / total;
+            let seen = line * (configuration.prior * configuration.prior + noise).sqrt();
+            let share = others * variance / (variance + 1.0 / told);
+            let reach = LINE_SHARE * leeway(contests) * variance.sqrt();
+            player.skill.mean[lane] += (share * (seen - expected)).clamp(-reach, reach);
+            player.skill.variance[lane] = variance * (1.0 - share);
+        }
+    }
+}
+
+/// Keeps a player within the leeway of what the bare result did to him.
+fn hold(skill: &mut Skill, before: &Lanes, results: &Lanes, leeway: f64) {
+    for lane in 0..LANES {
+        let (moved, result) = (skill.mean[lane] - before[lane], results[lane]);
+        let square = leeway * leeway * skill.variance[lane];
+        let beyond = moved - result;
+        if beyond * beyond <= square && moved * moved <= square {
+            continue;
+        }
+        let reach = square.sqrt();
+        let most = if result.abs() > reach { result.abs() } else { reach };
+        skill.mean[lane] = before[lane] + moved.clamp(result - reach, result + reach).clamp(-most, most);
+    }
+}
