@@ -181,9 +181,13 @@ fn shadows_are_compared_with_the_engine_in_force_on_the_journal() {
     let moves = engines[2]["moves"].as_array().unwrap();
     assert_eq!(moves.len(), 3, "{answer}");
     assert!(moves.iter().all(|moved| moved["rank"] != moved["would_be"] && moved["name"].is_string()), "{answer}");
-    let pairs =
-        |engine: &Value| -> u64 { engine["calibration"].as_array().unwrap().iter().map(|tenth| tenth["pairs"].as_u64().unwrap()).sum() };
-    assert!(engines.iter().all(|engine| pairs(engine) == 150), "each duel is one pair: {answer}");
+    let sides = |engine: &Value| -> Vec<u64> {
+        engine["calibration"].as_array().unwrap().iter().map(|tenth| tenth["sides"].as_u64().unwrap()).collect()
+    };
+    for sides in engines.iter().map(sides) {
+        assert_eq!(sides.iter().sum::<u64>(), 300, "each duel is one pair, and a pair has two sides: {answer}");
+        assert_eq!(sides[9], sides[0], "who is expected to win stands across from who is expected to lose: {answer}");
+    }
     std::fs::write(&plugins, format!("{before}{}", shadows.replace("tau = 4.0", "tau = -4.0"))).unwrap();
     let answer = json_in(folder.path(), &["plugin", "compare", "excerpt"], 1);
     assert!(answer["engines"][2]["failure"].is_object() && answer["engines"][1]["log_loss"].is_number(), "{answer}");

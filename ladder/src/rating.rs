@@ -87,6 +87,15 @@ pub struct Contest {
     pub entrants: Vec<Entrant>,
 }
 
+impl Contest {
+    /// Who was about to meet: the entrants without what the contest brought (presence, statistics). What a prediction may look at.
+    #[must_use]
+    pub fn line_up(&self) -> Vec<Entrant> {
+        let before = |entrant: &Entrant| Entrant { rating: entrant.rating.clone(), presence: 1.0, stats: Vec::new(), ..*entrant };
+        self.entrants.iter().map(before).collect()
+    }
+}
+
 /// What a contest did.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Update {
@@ -135,6 +144,16 @@ pub trait RatingEngine: Send + Sync {
     /// # Errors
     /// The plugin's fault.
     fn predict(&self, memory: &[u8], line_up: &[Entrant], setting: &Setting) -> Result<Vec<f64>, PluginFault>;
+    /// Rates one contest, and says what [`predict`](Self::predict) made of its [line-up](Contest::line_up) before; `None` where the engine
+    /// could not predict it. The rating is that of [`rate`](Self::rate), bit for bit, whatever becomes of the prediction.
+    ///
+    /// # Errors
+    /// As `rate`.
+    fn rate_and_predict(&self, memory: &[u8], contest: &Contest) -> Result<(Update, Option<Vec<f64>>), PluginFault> {
+        let update = self.rate(memory, contest)?;
+        let predicted = self.predict(memory, &contest.line_up(), &contest.setting);
+        Ok((update, predicted.ok()))
+    }
     /// The same engine in columns, thousands of contests a call; `None` if it has no such interface.
     fn bulk(&self) -> Option<&dyn BulkRatingEngine> {
         None

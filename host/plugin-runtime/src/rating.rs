@@ -1,5 +1,10 @@
 //! A rating engine in service: a fresh instance per call, every answer checked.
+//!
+//! A live contest is predicted in the instance that rated it, afterwards: a second instance would double what the report costs. The rating
+//! stays pure by construction, because it is the first call of a fresh instance. That the prediction is what a fresh instance says is compared
+//! on samples; an engine that remembers pays with an instance for each prediction from then on.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use ladder::bulk::BulkRatingEngine;
@@ -17,6 +22,9 @@ use crate::guest::Guest;
 use crate::runtime::{Description, Loaded, Prepared};
 use crate::service::{Service, Stop, WarmPermit, bad_output};
 
+/// Every so many live predictions one is compared with that of a fresh instance; the first always is.
+const SAMPLE_PREDICTIONS: u64 = 256;
+
 /// A rating engine for one queue. Made by `Runtime::load_rating`; shared between threads as it is.
 pub struct RatingPlugin {
     service: Service,
@@ -25,6 +33,15 @@ pub struct RatingPlugin {
     description: Description,
     initial: (Rating, f64),
     bulk: Option<BulkPart>,
+    live_predictions: LivePredictions,
+}
+
+/// What is known of predictions that were made in an instance which had rated before.
+#[derive(Default)]
+struct LivePredictions {
+    made: AtomicU64,
+    /// Whether one came out otherwise than from a fresh instance.
+    distrusted: AtomicBool,
 }
 
 impl RatingPlugin {
@@ -40,7 +57,7 @@ impl RatingPlugin {
         let initial = initial.map_err(|source| LoadError::Fault { function: "initial", source })?;
         let bulk = BulkPart::find(&prepared, &service)?;
         service.begin();
-        Ok(Self { service, prepared, exports, description, initial, bulk })
+        Ok(Self { service, prepared, exports, description, initial, bulk, live_predictions: LivePredictions::default() })
     }
 
     pub(crate) fn service(&self) -> &Service {
@@ -82,6 +99,7 @@ impl RatingPlugin {
             description: self.description.clone(),
             initial: self.initial.clone(),
             bulk: self.bulk.as_ref().map(BulkPart::twin),
+            live_predictions: LivePredictions::default(),
         }
     }
 
@@ -93,6 +111,36 @@ impl RatingPlugin {
 
     fn call<R>(&self, function: &'static str, body: impl FnOnce(&mut Store<Guest>, &Exports) -> Result<R, Stop>) -> Result<R, PluginFault> {
         call(&self.service, &self.prepared, &self.exports, function, body)
+    }
+
+    /// What the instance in `store`, which has just rated the contest, predicts of it. A failure is told and is no fault that counts: the
+    /// rating stands.
+    fn predict_after(&self, mut store: Store<Guest>, engine: &Exports, memory: &[u8], contest: &Contest) -> Option<Vec<f64>> {
+        let (line_up, setting) = (contest.line_up(), &contest.setting);
+        let alone = || {
+            self.service.call_aside("predict", &mut self.service.store(), |store| {
+                let instance = self.prepared.start(&self.service, store)?;
+                let engine = self.exports.load(&mut *store, &instance)?;
+                predict(store, &engine, memory, &line_up, setting)
+            })
+        };
+        let LivePredictions { made, distrusted } = &self.live_predictions;
+        if distrusted.load(Ordering::Relaxed) {
+            return alone();
+        }
+        let predicted = self.service.call_aside("predict", &mut store, |store| predict(store, engine, memory, &line_up, setting));
+        // Its slot is free for the store of the sample.
+        drop(store);
+        if !made.fetch_add(1, Ordering::Relaxed).is_multiple_of(SAMPLE_PREDICTIONS) {
+            return predicted;
+        }
+        let bits = |predicted: &Option<Vec<f64>>| predicted.as_ref().map(|values| values.iter().map(|p| p.to_bits()).collect::<Vec<_>>());
+        let expected = alone();
+        if bits(&expected) != bits(&predicted) {
+            distrusted.store(true, Ordering::Relaxed);
+            self.service.blame("predict", "comes out otherwise in an instance that has rated before".to_owned());
+        }
+        expected
     }
 }
 
@@ -132,6 +180,20 @@ impl RatingEngine for RatingPlugin {
 
     fn predict(&self, memory: &[u8], line_up: &[Entrant], at: &Setting) -> Result<Vec<f64>, PluginFault> {
         self.call("predict", |store, engine| predict(store, engine, memory, line_up, at))
+    }
+
+    fn rate_and_predict(&self, memory: &[u8], contest: &Contest) -> Result<(Update, Option<Vec<f64>>), PluginFault> {
+        self.service.admit()?;
+        let _slot = self.service.take_slot();
+        let mut store = self.service.store();
+        let (engine, update) = self.service.call("rate", &mut store, |store| {
+            let instance = self.prepared.start(&self.service, store)?;
+            let engine = self.exports.load(&mut *store, &instance)?;
+            let update = rate(store, &engine, memory, contest)?;
+            Ok((engine, update))
+        })?;
+        let predicted = self.predict_after(store, &engine, memory, contest);
+        Ok((update, predicted))
     }
 
     fn bulk(&self) -> Option<&dyn BulkRatingEngine> {

@@ -188,6 +188,28 @@ impl Service {
         result
     }
 
+    /// Runs one call that nothing depends on, with a full budget: it counts for nothing, and why it failed is only told.
+    pub(crate) fn call_aside<R>(
+        &self,
+        function: &'static str,
+        store: &mut Store<Guest>,
+        body: impl FnOnce(&mut Store<Guest>) -> Result<R, Stop>,
+    ) -> Option<R> {
+        arm(store, &self.limits);
+        let result = body(store);
+        store.data_mut().log_unfinished_lines();
+        let fault = match result {
+            Ok(answer) => return Some(answer),
+            Err(Stop::Fault(fault)) => fault,
+            Err(Stop::Guest(error)) => fault_of(&self.limits, function, store.data(), &error),
+        };
+        if !matches!(fault, PluginFault::Declined { .. }) {
+            let plugin = &*self.name;
+            tracing::warn!(plugin, function, code = fault.code(), "no answer to a call that nothing depends on: {fault}");
+        }
+        None
+    }
+
     /// Counts a fault that shows only when several answers are compared.
     pub(crate) fn blame(&self, place: &'static str, problem: String) -> PluginFault {
         let fault = PluginFault::BadOutput { place, problem };

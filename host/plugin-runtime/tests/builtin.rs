@@ -321,3 +321,39 @@ fn a_twin_has_counters_of_its_own() {
     assert_eq!((twin.counters().calls, engine.counters().calls), (1, 1));
     assert_eq!((twin.digest(), twin.parameters()), (engine.digest(), engine.parameters()));
 }
+
+/// Goal: asking for a rating and a prediction at once changes neither. Method: every built-in engine, strangers and known players, beside
+/// the two calls made apart; more often than one in every so many predictions is compared.
+#[test]
+fn a_rating_and_its_prediction_come_out_as_when_asked_apart() {
+    let runtime = Runtime::new().unwrap();
+    let shape = QueueShape { queue: "duel".to_owned(), teams: 2, team_sizes: vec![2], ..QueueShape::default() };
+    for name in builtin_names().into_iter().filter(|name| builtin_role(name) == Some(Role::Rating)) {
+        let engine = runtime.load_rating(spec(name, json!({})), &shape).unwrap();
+        let (stranger, _) = engine.initial().unwrap();
+        let entrant = |team| Entrant { rating: stranger.clone(), team, contests: 0, idle_s: 0, presence: 0.5, stats: Vec::new() };
+        let mut contest = Contest {
+            places: vec![0, 1],
+            scores: Vec::new(),
+            setting: Setting::default(),
+            totals: Vec::new(),
+            trust: 1.0,
+            entrants: [0, 0, 1, 1].map(entrant).to_vec(),
+        };
+        let mut memory = Vec::new();
+        for round in 1..=600 {
+            let (update, predicted) = engine.rate_and_predict(&memory, &contest).unwrap();
+            if round <= 4 || round % 200 == 0 {
+                assert_eq!(engine.rate(&memory, &contest).unwrap(), update, "{name}");
+                let apart = engine.predict(&memory, &contest.line_up(), &contest.setting).unwrap();
+                assert_eq!(predicted.unwrap().iter().map(|p| p.to_bits()).collect::<Vec<_>>(), [apart[0].to_bits()], "{name}");
+            }
+            memory = update.memory;
+            for (entrant, rating) in contest.entrants.iter_mut().zip(update.ratings) {
+                (entrant.rating, entrant.contests, entrant.idle_s) = (rating, round, 60);
+            }
+            contest.setting.at_s.0 += 60;
+        }
+        assert_eq!(engine.counters().faults, [0; FAULT_CODES.len()], "{name}");
+    }
+}

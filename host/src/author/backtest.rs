@@ -5,7 +5,7 @@
 
 use ladder::bulk::{BulkRatingEngine, Cohort, Journal};
 use ladder::fault::PluginFault;
-use ladder::rating::{Entrant, RatingEngine};
+use ladder::rating::RatingEngine;
 use ladder::score::{Calibration, Score};
 use ladder::time::UnixSeconds;
 
@@ -100,10 +100,8 @@ impl Run {
     fn rate_each(&mut self, engine: &dyn RatingEngine, stretch: &Journal, progress: &mut dyn FnMut(u64)) -> Result<(), BacktestFault> {
         for number in 0..stretch.len() {
             let contest = stretch.contest(number, &self.cohort);
-            // What the contest brought must play no part in its prediction.
-            let before = |entrant: &Entrant| Entrant { presence: 1.0, stats: Vec::new(), ..entrant.clone() };
-            let line_up: Vec<_> = contest.entrants.iter().map(before).collect();
-            let answer = engine.predict(&self.memory, &line_up, &contest.setting);
+            // Predicted first: an engine that remembers must not know the result.
+            let answer = engine.predict(&self.memory, &contest.line_up(), &contest.setting);
             let answer = answer.and_then(|predicted| Ok((predicted, engine.rate(&self.memory, &contest)?)));
             let (predicted, update) = match answer {
                 Ok(answer) => answer,

@@ -49,6 +49,36 @@ fn a_component_that_keeps_the_contract_works() {
     assert!(counters.fuel_used_last > 0);
 }
 
+/// Goal: what a rating engine does while it predicts moves no rating and quarantines nobody. Method: one that traps there, and one that
+/// predicts impossible odds.
+#[test]
+fn a_prediction_that_fails_leaves_the_rating_as_it_is() {
+    let runtime = Runtime::new().unwrap();
+    for predict in ["unreachable", "(f64.store (i32.const 440) (f64.const 1.5)) (i32.const 448)", "(loop $l (br $l)) unreachable"] {
+        let plugin = load(&runtime, &Rater { predict, ..Rater::SOUND });
+        let expected = plugin.rate(&[], &contest()).unwrap();
+        for _ in 0..6 {
+            assert_eq!(plugin.rate_and_predict(&[], &contest()), Ok((expected.clone(), None)), "{predict}");
+        }
+        let counters = plugin.counters();
+        assert_eq!((counters.calls, counters.faults, counters.faults_in_a_row), (7, [0; FAULT_CODES.len()], 0), "{predict}");
+    }
+}
+
+/// Goal: a live prediction is what a fresh instance says. Method: an engine that remembers from `rate` what it will predict. The first
+/// prediction is compared, and from then on each has an instance of its own.
+#[test]
+fn an_engine_that_predicts_otherwise_after_rating_is_found_out() {
+    let runtime = Runtime::new().unwrap();
+    let rater = Rater::rating("(f64.store (i32.const 440) (f64.const 0.9)) (global.get $ok_two)");
+    let plugin = load(&runtime, &rater);
+    for _ in 0..3 {
+        assert_eq!(plugin.rate_and_predict(&[], &contest()).unwrap().1, Some(vec![0.5]));
+    }
+    assert_eq!(plugin.counters().faults.iter().sum::<u64>(), 1, "told once");
+    assert!(!plugin.counters().quarantined);
+}
+
 #[test]
 fn a_log_flood_is_cut_off_and_counted() {
     let runtime = Runtime::new().unwrap();

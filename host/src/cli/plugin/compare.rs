@@ -241,12 +241,12 @@ fn figures(row: &Row) -> [String; 8] {
 }
 
 fn calibration(calibration: &Calibration) -> String {
-    let tenths = calibration.tenths().iter().enumerate().filter(|(_, tenth)| tenth.pairs > 0);
+    let tenths = calibration.tenths().iter().enumerate().filter(|(_, tenth)| tenth.sides > 0);
     let lines = tenths.map(|(at, tenth)| {
         let range = format!("{:.1} to {:.1}", at as f64 / 10.0, (at + 1) as f64 / 10.0);
-        [range, number(tenth.predicted(), 3), number(tenth.came_about(), 3), tenth.pairs.to_string()]
+        [range, number(tenth.predicted(), 3), number(tenth.came_about(), 3), tenth.sides.to_string()]
     });
-    table(["PREDICTED", "MEAN", "CAME ABOUT", "PAIRS"], lines)
+    table(["PREDICTED", "MEAN", "CAME ABOUT", "SIDES"], lines)
 }
 
 fn to_json(row: &Row, moves: Option<&[Move]>) -> Value {
@@ -265,7 +265,7 @@ fn to_json(row: &Row, moves: Option<&[Move]>) -> Value {
         "accuracy": score.accuracy(),
         "brier": score.brier(),
         "calibration": calibration.tenths().iter().map(|tenth| json!({
-            "pairs": tenth.pairs,
+            "sides": tenth.sides,
             "predicted": tenth.predicted(),
             "came_about": tenth.came_about(),
         })).collect::<Vec<_>>(),
