@@ -154,6 +154,10 @@ pub trait RatingEngine: Send + Sync {
         let predicted = self.predict(memory, &contest.line_up(), &contest.setting);
         Ok((update, predicted.ok()))
     }
+    /// Name and version as the engine says them, for people; `None` if it says nothing.
+    fn described(&self) -> Option<(&str, &str)> {
+        None
+    }
     /// The same engine in columns, thousands of contests a call; `None` if it has no such interface.
     fn bulk(&self) -> Option<&dyn BulkRatingEngine> {
         None

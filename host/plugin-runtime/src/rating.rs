@@ -196,6 +196,10 @@ impl RatingEngine for RatingPlugin {
         Ok((update, predicted))
     }
 
+    fn described(&self) -> Option<(&str, &str)> {
+        Some((&self.description.name, &self.description.version))
+    }
+
     fn bulk(&self) -> Option<&dyn BulkRatingEngine> {
         self.bulk.as_ref().filter(|part| !part.is_distrusted()).map(|_| self as &dyn BulkRatingEngine)
     }

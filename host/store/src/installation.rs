@@ -14,6 +14,7 @@ use crate::error::StoreError;
 use crate::generations::{RETIRED, activate, find_active, find_or_insert_building, set_rated_through};
 use crate::journal::Due;
 use crate::live::{REPORTS_PER_STEP_MAX, catch_up, note_raters};
+use crate::predictions::note_engine_name;
 use crate::rating::{RatingChange, Standing};
 use crate::standings::load_changes;
 use crate::{Pending, Store, column, journal};
@@ -107,6 +108,8 @@ fn install(
         Ok(initial) => initial,
         Err(fault) => return Ok(Err(InstallRefusal::Initial(fault))),
     };
+    let named = Arc::clone(&engine);
+    store.write(move |connection| note_engine_name(connection, named.as_ref())).wait()?;
     let ready = Arc::new(Ready { queue, engine, initial: Standing::initial(rating, visible) });
     let engines = store.engines();
     let mut replaced = engines.add(&ready);

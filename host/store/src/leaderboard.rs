@@ -104,6 +104,8 @@ pub struct HistoryRow {
     pub uncertainty: f64,
     /// What people see after.
     pub visible: f64,
+    /// What was expected of the player's team, as in [`RatingChange`](crate::RatingChange::expected).
+    pub expected: Option<f64>,
 }
 
 /// What is shown of the visible rating of a row `r`, as SQL: [`StandingRules::shown`] to the last bit, by the same operations.
@@ -253,7 +255,7 @@ impl Store {
     pub fn history(&self, player: PlayerId, queue: QueueId, before: Option<JournalSeq>, limit: u32) -> Pending<Vec<HistoryRow>> {
         self.read_public(move |connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT c.seq, match_id, at_s, place, mean_before, uncertainty_before, visible_before, mean, uncertainty, visible
+                "SELECT c.seq, match_id, at_s, place, mean_before, uncertainty_before, visible_before, mean, uncertainty, visible, expected
                  FROM generations g JOIN rating_changes c USING (generation)
                  WHERE g.queue = ?1 AND g.state = 2 AND c.player = ?2 AND c.seq < ?3 ORDER BY c.seq DESC LIMIT ?4",
             )?;
@@ -301,5 +303,6 @@ fn history_row(row: &Row<'_>) -> rusqlite::Result<HistoryRow> {
         mean: row.get(7)?,
         uncertainty: row.get(8)?,
         visible: row.get(9)?,
+        expected: row.get(10)?,
     })
 }

@@ -76,21 +76,16 @@ impl Live {
 }
 
 /// Rates a report at the moment it is accepted, or lets it and all that follow it wait.
-pub(crate) fn rate_live(
-    connection: &Connection,
-    engines: &Engines,
-    seq: JournalSeq,
-    facts: &ReportFacts,
-    predict: bool,
-) -> Result<Live, StoreError> {
+pub(crate) fn rate_live(connection: &Connection, engines: &Engines, seq: JournalSeq, facts: &ReportFacts) -> Result<Live, StoreError> {
     let queue = facts.provenance.queue;
     let Some(generation) = find_active(connection, queue)? else { return Ok(Live::waits(Unrated::NoEngine)) };
     if generation.rated_through.is_some() {
         return Ok(Live::waits(Unrated::BehindOthers));
     }
     let unrated = match engines.find(queue, &generation) {
-        Ok(ready) => match rate_one(connection, generation.id, &ready, seq, facts, predict)? {
-            Ok(Step { changes, predicted, .. }) => {
+        Ok(ready) => match rate_one(connection, generation.id, &ready, seq, facts)? {
+            Ok(Step { changes, prediction, .. }) => {
+                let predicted = prediction.map(|prediction| prediction.pairs);
                 return Ok(Live { state: RatingState::Rated(changes), predicted, rated_by: Some(generation.id) });
             }
             Err(fault) => Unrated::Fault(fault),
@@ -130,7 +125,7 @@ pub(crate) fn catch_up(
             return Ok(caught_up);
         }
         if facts.disposition == Disposition::Ratable {
-            match rate_one(connection, generation, ready, seq, &facts, false)? {
+            match rate_one(connection, generation, ready, seq, &facts)? {
                 Ok(step) => caught_up.rated.push((seq, facts.match_id, step.changes)),
                 Err(fault) => {
                     caught_up.fault = Some((seq, fault));
@@ -180,21 +175,20 @@ fn rate_one(
     ready: &Ready,
     seq: JournalSeq,
     facts: &ReportFacts,
-    predict: bool,
 ) -> Result<Result<Step, PluginFault>, StoreError> {
     let memory = load_memory(connection, generation)?;
     let mut before = Vec::with_capacity(facts.players.len());
     for player in &facts.players {
         before.push(find_standing(connection, generation, player.player)?.unwrap_or_else(|| ready.initial.clone()));
     }
-    let step = match step(ready.engine.as_ref(), &memory, facts, before, predict) {
+    let step = match step(ready.engine.as_ref(), &memory, facts, before, true) {
         Ok(step) => step,
         Err(fault) => return Ok(Err(fault)),
     };
     for (player, standing) in facts.players.iter().zip(&step.standings) {
         write_standing(connection, generation, player.player, standing)?;
     }
-    write_changes(connection, generation, seq, facts, &step.changes)?;
+    write_changes(connection, generation, seq, facts, &step.changes, step.prediction.as_ref())?;
     if step.memory != memory {
         write_memory(connection, generation, &step.memory)?;
     }

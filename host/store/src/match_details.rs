@@ -8,6 +8,7 @@ use ladder::time::UnixMillis;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::error::StoreError;
+use crate::predictions::{StoredPrediction, find_engine_name, find_prediction};
 use crate::rating::RatingChange;
 use crate::reports::RatingState;
 use crate::{Pending, Store, column, generations, journal, matches};
@@ -81,6 +82,8 @@ pub struct MatchReportDetails {
     pub disposition: Disposition,
     /// What became of its rating; the changes of `Rated` stand at the seats too.
     pub rating: RatingState,
+    /// What was predicted of it in the active generation; `None`: it is not rated there, or could not be predicted.
+    pub prediction: Option<StoredPrediction>,
     /// The active generation, whose ratings are shown.
     pub shown: Option<GenerationOf>,
     /// The generation that rated the report first; `None`: nobody has yet, or that was before it was written down.
@@ -88,12 +91,16 @@ pub struct MatchReportDetails {
 }
 
 /// A generation and its rating engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GenerationOf {
     /// Which.
     pub generation: GenerationId,
     /// SHA-256 of the engine.
     pub engine_digest: Digest,
+    /// The engine's name and version, as it says them; `None`: it was never told.
+    pub engine: Option<(String, String)>,
+    /// The engine's parameters, as canonical JSON.
+    pub parameters: String,
 }
 
 impl Store {
@@ -171,14 +178,22 @@ fn find_report(connection: &Connection, match_id: MatchId, seq: JournalSeq) -> R
     let Some(facts) = journal::find_report(connection, seq)? else { return Ok(None) };
     let mut entry = connection.prepare_cached("SELECT recorded_at, hash FROM journal WHERE seq = ?1")?;
     let (recorded_at, hash) = entry.query_row([column::sql(seq.0)], |row| Ok((column::time(row, 0)?, column::digest(row, 1)?)))?;
-    let generation =
-        |row: &Row<'_>| Ok(GenerationOf { generation: GenerationId(column::number(row, 0)?), engine_digest: column::digest(row, 1)? });
-    let mut shown = connection.prepare_cached("SELECT generation, engine_digest FROM generations WHERE queue = ?1 AND state = 2")?;
-    let shown = shown.query_row([column::sql(facts.provenance.queue.0)], generation).optional()?;
-    let mut rated_by = connection.prepare_cached(
-        "SELECT generation, engine_digest FROM generations WHERE generation = (SELECT rated_by FROM matches WHERE match_id = ?1)",
-    )?;
-    let rated_by = rated_by.query_row([column::sql(match_id.0)], generation).optional()?;
+    let queue = column::sql(facts.provenance.queue.0);
+    let shown = find_generation(connection, "queue = ?1 AND state = 2", queue)?;
+    let first = "generation = (SELECT rated_by FROM matches WHERE match_id = ?1)";
+    let rated_by = find_generation(connection, first, column::sql(match_id.0))?;
     let rating = generations::find_rating_state(connection, seq, &facts)?;
-    Ok(Some(MatchReportDetails { seq, recorded_at, hash, disposition: facts.disposition, facts, rating, shown, rated_by }))
+    let prediction = match (&rating, &shown) {
+        (RatingState::Rated(_), Some(shown)) => find_prediction(connection, shown.generation, seq, facts.places.len())?,
+        _ => None,
+    };
+    Ok(Some(MatchReportDetails { seq, recorded_at, hash, disposition: facts.disposition, facts, rating, prediction, shown, rated_by }))
+}
+
+fn find_generation(connection: &Connection, condition: &str, key: i64) -> Result<Option<GenerationOf>, StoreError> {
+    let mut find =
+        connection.prepare_cached(&format!("SELECT generation, engine_digest, parameters FROM generations WHERE {condition}"))?;
+    let generation = |row: &Row<'_>| Ok((GenerationId(column::number(row, 0)?), column::digest(row, 1)?, row.get(2)?));
+    let Some((generation, engine_digest, parameters)) = find.query_row([key], generation).optional()? else { return Ok(None) };
+    Ok(Some(GenerationOf { generation, engine_digest, engine: find_engine_name(connection, engine_digest)?, parameters }))
 }

@@ -9,6 +9,8 @@ use ladder::rating::{Contest, Entrant, QUEUE_MEMORY_BYTES_MAX, Rating, RatingEng
 use ladder::report::{AcceptedPlayer, ReportFacts};
 use ladder::time::UnixSeconds;
 
+use crate::predictions::Prediction;
+
 /// What one report did to one player.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RatingChange {
@@ -28,6 +30,9 @@ pub struct RatingChange {
     pub uncertainty: f64,
     /// What people see after.
     pub visible: f64,
+    /// What the engine expected of the player's team before: the mean probability to place before another team, draws counting half; for
+    /// two teams the probability to win. `None`: it made no prediction.
+    pub expected: Option<f64>,
 }
 
 /// Why a report could not be rated now. It is kept and rated later.
@@ -87,8 +92,8 @@ pub(crate) struct Step {
     pub(crate) changes: Vec<RatingChange>,
     /// What the engine remembers of the queue now.
     pub(crate) memory: Vec<u8>,
-    /// The engine's prediction made before, if it was asked for.
-    pub(crate) predicted: Option<Vec<f64>>,
+    /// The engine's prediction made before, if it was asked for and could be made.
+    pub(crate) prediction: Option<Prediction>,
 }
 
 /// Rates one report. `before` holds the standing of each of the report's players, in their order.
@@ -100,8 +105,9 @@ pub(crate) fn step(
     predict: bool,
 ) -> Result<Step, PluginFault> {
     let contest = contest(facts, &before);
-    let predicted = predict.then(|| engine.predict(memory, &contest.entrants, &contest.setting)).transpose()?;
-    let Update { ratings, visible, memory } = engine.rate(memory, &contest)?;
+    let (update, predicted) = if predict { engine.rate_and_predict(memory, &contest)? } else { (engine.rate(memory, &contest)?, None) };
+    let prediction = predicted.and_then(|pairs| Prediction::of(&facts.places, pairs));
+    let Update { ratings, visible, memory } = update;
     if ratings.len() != before.len() || visible.len() != before.len() {
         return Err(PluginFault::BadOutput { place: "rate", problem: "another number of ratings than entrants".into() });
     }
@@ -122,10 +128,11 @@ pub(crate) fn step(
             mean: rating.mean,
             uncertainty: rating.uncertainty,
             visible,
+            expected: prediction.as_ref().and_then(|prediction| prediction.expected(player.team)),
         });
         standings.push(after(before, rating, visible, &ending(&facts.places, place), facts.provenance.at));
     }
-    Ok(Step { standings, changes, memory, predicted })
+    Ok(Step { standings, changes, memory, prediction })
 }
 
 fn contest(facts: &ReportFacts, before: &[Standing]) -> Contest {

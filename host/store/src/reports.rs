@@ -22,7 +22,7 @@ const FILLED_PER_STEP: u32 = 10_000;
 /// How to accept a report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AcceptOptions {
-    /// Ask the rating engine for its prediction before it rates; for imports, which score it.
+    /// Answer with what the rating engine predicted, too; for imports, which score it.
     pub predict: bool,
 }
 
@@ -176,7 +176,7 @@ fn accept(
     let mut remember = connection.prepare_cached("INSERT INTO reports (report_id, seq, disposition) VALUES (?1, ?2, ?3)")?;
     remember.execute(params![facts.report_id.0, column::sql(seq.0), facts.disposition as u8])?;
     let live = match facts.disposition {
-        Disposition::Ratable => rate_live(connection, engines, seq, facts, options.predict)?,
+        Disposition::Ratable => rate_live(connection, engines, seq, facts)?,
         Disposition::Held | Disposition::Rejected => Live::unrated(RatingState::NotRatable),
     };
     if let (Source::Server(server), Some(match_id)) = (facts.provenance.source, facts.match_id) {
@@ -185,6 +185,7 @@ fn accept(
     }
     let (disposition, reasons) = (facts.disposition, facts.reasons.clone());
     let Live { state: rating, predicted, .. } = live;
+    let predicted = predicted.filter(|_| options.predict);
     Ok(Ok(Accepted { seq, disposition, reasons, rating, predicted, repeated: false }))
 }
 

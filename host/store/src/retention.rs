@@ -32,6 +32,7 @@ fn forget_some(connection: &Connection, queue: QueueId) -> Result<bool, StoreErr
     let mut find = connection.prepare_cached(
         "SELECT generation FROM generations g WHERE queue = ?1 AND state = 4 AND
              (EXISTS (SELECT 1 FROM rating_changes c WHERE c.generation = g.generation)
+              OR EXISTS (SELECT 1 FROM predictions p WHERE p.generation = g.generation)
               OR EXISTS (SELECT 1 FROM ratings r WHERE r.generation = g.generation)
               OR EXISTS (SELECT 1 FROM season_standings s WHERE s.generation = g.generation)
               OR EXISTS (SELECT 1 FROM queue_memories m WHERE m.generation = g.generation)) LIMIT 1",
@@ -40,6 +41,7 @@ fn forget_some(connection: &Connection, queue: QueueId) -> Result<bool, StoreErr
     let deletions = [
         "DELETE FROM rating_changes WHERE generation = ?1 AND (player, seq) IN
              (SELECT player, seq FROM rating_changes WHERE generation = ?1 LIMIT ?2)",
+        "DELETE FROM predictions WHERE generation = ?1 AND seq IN (SELECT seq FROM predictions WHERE generation = ?1 LIMIT ?2)",
         "DELETE FROM ratings WHERE generation = ?1 AND player IN (SELECT player FROM ratings WHERE generation = ?1 LIMIT ?2)",
         "DELETE FROM season_standings WHERE generation = ?1 AND (season, player) IN
              (SELECT season, player FROM season_standings WHERE generation = ?1 LIMIT ?2)",

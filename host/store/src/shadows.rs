@@ -23,6 +23,7 @@ use crate::generations::{self, BUILDING};
 use crate::installation::ReplayProgress;
 use crate::journal::Due;
 use crate::plugins::PluginRole;
+use crate::predictions::Prediction;
 use crate::rating::{RatingChange, Standing, step};
 use crate::season_reset::Batch;
 use crate::seasons::{self, Season, Stretch};
@@ -116,7 +117,7 @@ struct Start {
 /// What a step computed; nothing of it is stored yet.
 struct Work {
     through: JournalSeq,
-    rated: Vec<(JournalSeq, ReportFacts, Vec<RatingChange>)>,
+    rated: Vec<(JournalSeq, ReportFacts, Vec<RatingChange>, Option<Prediction>)>,
     standings: HashMap<PlayerId, Standing>,
     memory: Vec<u8>,
     fault: Option<(JournalSeq, PluginFault)>,
@@ -317,7 +318,7 @@ impl Shadow {
                         work.standings.extend(players().zip(step.standings.iter().cloned()));
                         touched.extend(players().zip(step.standings));
                         work.memory = step.memory;
-                        work.rated.push((seq, facts, step.changes));
+                        work.rated.push((seq, facts, step.changes, step.prediction));
                     }
                     Err(fault) => {
                         work.fault = Some((seq, fault));
@@ -337,7 +338,7 @@ impl Shadow {
         }
         let standing = |player: &PlayerId| work.standings.get(player).unwrap_or(&self.initial).clone();
         let before = facts.players.iter().map(|player| standing(&player.player)).collect();
-        let rated = step(self.engine.as_ref(), &work.memory, facts, before, false);
+        let rated = step(self.engine.as_ref(), &work.memory, facts, before, true);
         self.stopped = match &rated {
             // A deadline is the machine's time: on another day the same call may be in time.
             Ok(_) | Err(PluginFault::Deadline { .. }) => None,
@@ -446,8 +447,8 @@ fn store_work(
             rating.memory
         ])?;
     }
-    for (seq, facts, changes) in &work.rated {
-        standings::write_changes(connection, generation, *seq, facts, changes)?;
+    for (seq, facts, changes, prediction) in &work.rated {
+        standings::write_changes(connection, generation, *seq, facts, changes, prediction.as_ref())?;
     }
     standings::write_memory(connection, generation, &work.memory)?;
     generations::set_rated_through(connection, generation, Some(work.through))?;

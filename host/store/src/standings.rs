@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::column;
 use crate::error::StoreError;
+use crate::predictions::Prediction;
 use crate::rating::{RatingChange, Standing};
 
 pub(crate) fn write_memory(connection: &Connection, generation: GenerationId, memory: &[u8]) -> Result<(), StoreError> {
@@ -64,16 +65,22 @@ pub(crate) fn write_standing(
     Ok(())
 }
 
+/// What a report did to its players, and what was predicted of it.
 pub(crate) fn write_changes(
     connection: &Connection,
     generation: GenerationId,
     seq: JournalSeq,
     facts: &ReportFacts,
     changes: &[RatingChange],
+    prediction: Option<&Prediction>,
 ) -> Result<(), StoreError> {
+    if let Some(prediction) = prediction {
+        prediction.write(connection, generation, seq)?;
+    }
     let mut statement = connection.prepare_cached(
         "INSERT INTO rating_changes (generation, player, seq, match_id, at_s, place, mean_before, uncertainty_before, visible_before,
-                                     mean, uncertainty, visible) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                                     mean, uncertainty, visible, expected)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?;
     let match_id = facts.match_id.map(|id| column::sql(id.0));
     for change in changes {
@@ -90,6 +97,7 @@ pub(crate) fn write_changes(
             change.mean,
             change.uncertainty,
             change.visible,
+            change.expected,
         ])?;
     }
     Ok(())
@@ -103,7 +111,8 @@ pub(crate) fn load_changes(
     facts: &ReportFacts,
 ) -> Result<Vec<RatingChange>, StoreError> {
     let mut find = connection.prepare_cached(
-        "SELECT place, mean_before, uncertainty_before, visible_before, mean, uncertainty, visible FROM rating_changes
+        "SELECT place, mean_before, uncertainty_before, visible_before, mean, uncertainty, visible, expected
+         FROM rating_changes
          WHERE generation = ?1 AND player = ?2 AND seq = ?3",
     )?;
     let mut changes = Vec::with_capacity(facts.players.len());
@@ -119,6 +128,7 @@ pub(crate) fn load_changes(
                 mean: row.get(4)?,
                 uncertainty: row.get(5)?,
                 visible: row.get(6)?,
+                expected: row.get(7)?,
             })
         };
         let key = params![column::sql(generation.0), column::sql(player.0), column::sql(seq.0)];
