@@ -25,3 +25,4 @@ pub mod registry;
 pub mod reload;
 pub mod serve;
 mod shadows;
+mod why;

@@ -11,6 +11,7 @@ use host::config::{Limits, Login};
 use host::http::{self, CommunityFacts, HttpParts, HttpState, Readiness, TicketEvents};
 use host::metrics::Metrics;
 use host::passwords::{PasswordCost, PasswordPool};
+use ladder::clamp_note::ClampNote;
 use ladder::fault::PluginFault;
 use ladder::id::{Digest, PlayerId, QueueId, ReportId, ServerId};
 use ladder::queue::QueueShape;
@@ -206,8 +207,9 @@ impl RatingEngine for Steps {
         Ok((rating.clone(), rating.mean))
     }
 
-    fn predict(&self, _: &[u8], _: &[Entrant], _: &Setting) -> Result<Vec<f64>, PluginFault> {
-        Ok(vec![0.5])
+    /// An even match the first time, then 13 of 16 for whoever stands first.
+    fn predict(&self, _: &[u8], line_up: &[Entrant], _: &Setting) -> Result<Vec<f64>, PluginFault> {
+        Ok(vec![if line_up[0].contests == 0 { 0.5 } else { 0.8125 }])
     }
 }
 
@@ -449,6 +451,7 @@ async fn leaderboards_and_histories_come_in_pages() {
     assert_eq!((page["rows"].as_array().unwrap().len(), last["rows"].as_array().unwrap().len()), (2, 1));
     assert_eq!(last.get("next_before"), None);
     assert_eq!(page["rows"][1]["before"], last["rows"][0]["after"], "pages join without a gap");
+    assert_eq!((&page["rows"][0]["expected"], &last["rows"][0]["expected"]), (&json!(0.8125), &json!(0.5)));
     let (_, profile) = world.get(&format!("/v1/players/{ada}")).await;
     assert_eq!((&profile["standings"][0]["queue"], &profile["standings"][0]["rank"]), (&json!("duel"), &json!(1)));
 
@@ -471,7 +474,7 @@ async fn leaderboards_and_histories_come_in_pages() {
 }
 
 #[tokio::test]
-async fn a_match_shows_what_was_clamped_and_why() {
+async fn a_match_shows_what_was_clamped_and_why_the_ratings_moved() {
     let world = World::new().await;
     let (queue, server) = (world.duel().await, ServerId([7; 16]));
     let players = world.store.ensure_players(["ada", "bob"].map(String::from).to_vec(), NOW).await.unwrap();
@@ -485,23 +488,55 @@ async fn a_match_shows_what_was_clamped_and_why() {
     let pending = world.store.open_matches(vec![order], NOW).await.unwrap().pop().unwrap().unwrap();
     let match_id = pending.match_id;
     let path = format!("/v1/matches/{match_id}");
-    assert_eq!(world.get(&path).await.1["state"], "pending");
+    let details = world.get(&path).await.1;
+    assert_eq!((&details["state"], &details["report"]), (&json!("pending"), &Value::Null));
+    assert!(details["explanation"].as_str().unwrap().starts_with("The game server has not agreed"), "{details}");
+    for number in 2..=21 {
+        let facts = duel_report(queue, number, players[0], players[1]);
+        world.store.accept_report(AcceptedReport::from_journal(facts), AcceptOptions::default(), NOW).await.unwrap().unwrap();
+    }
     world.store.admit_match(&pending.handle_ack(server).unwrap(), NOW).await.unwrap().unwrap();
     let provenance = Provenance { queue, source: Source::Server(server), at: UnixSeconds(2_000), trust: 1.0, rules: None };
-    let reasons = vec![Reason::new(code::CLAMPED, "kills of ada: 900 became 100")];
+    let clamp = ClampNote { player: Some(0), stat: 0, claimed: 900.0, accepted: 100.0 };
+    let fault = "the stat rules trapped: password of the operator; declared bounds were enforced";
+    let reasons = vec![Reason::new(code::CLAMPED, clamp.to_string()), Reason::new(code::RULES_FAULT, fault)];
+    // The favorite stands first, and loses.
     let facts = duel_report(queue, 1, players[0], players[1]);
-    let facts = ReportFacts { match_id: Some(match_id), provenance, clamped: 1, reasons, ..facts };
+    let facts = ReportFacts { match_id: Some(match_id), provenance, places: vec![1, 0], clamped: 1, reasons, ..facts };
     world.store.accept_report(AcceptedReport::from_journal(facts), AcceptOptions::default(), NOW).await.unwrap().unwrap();
 
     let (status, details) = world.get(&path).await;
     assert_eq!((status, &details["state"]), (StatusCode::OK, &json!("reported")));
     let report = &details["report"];
     assert_eq!((&report["clamped"], &report["disposition"], &report["rating"]), (&json!(1), &json!("ratable"), &json!("rated")));
-    assert_eq!(report["reasons"], json!([{"code": "clamped", "detail": "kills of ada: 900 became 100"}]));
+    assert_eq!(
+        report["reasons"],
+        json!([
+            {"code": "clamped", "detail": "kills of ada: 900 became 100"},
+            {"code": "rules-fault", "detail": "the stat rules failed; the declared bounds alone were enforced"},
+        ]),
+        "what a plugin says of its own fault is for the operator"
+    );
+    let prediction = &report["prediction"];
+    assert_eq!(prediction["pairs"], json!([{"first": 0, "second": 1, "probability": 0.8125}]));
+    let surprise = -(1.0_f64 - 0.8125).ln();
+    assert!((prediction["surprise"].as_f64().unwrap() - surprise).abs() < 1e-12, "{prediction}");
+    assert_eq!((&prediction["surprise_larger_than"], &report["trust"]), (&json!(1.0), &json!(1.0)));
+    assert_eq!((&report["shown"], &report["shown"]["parameters"]), (&report["rated_by"], &json!({})));
+    assert_eq!(details["explanation"], "The result is rated.");
     assert_eq!(report["map"], "yard");
     let seat = &details["teams"][0]["players"][0];
-    assert_eq!((&details["teams"][0]["place"], &seat["stats"]), (&json!(1), &json!([{"name": "kills", "value": 7.0}])));
-    assert_eq!((&seat["rating"]["before"]["mean"], &seat["rating"]["after"]["mean"]), (&json!(25.0), &json!(25.5)));
+    assert_eq!((&details["teams"][0]["place"], &seat["stats"]), (&json!(2), &json!([{"name": "kills", "value": 7.0}])));
+    assert_eq!((&seat["rating"]["before"]["mean"], &seat["rating"]["after"]["mean"]), (&json!(35.0), &json!(34.5)));
+    assert_eq!((&seat["rating"]["expected"], &seat["clamps"]), (&json!(0.8125), &json!(["kills of ada: 900 became 100"])));
+    assert_eq!(
+        seat["why"],
+        "ada was expected to win 81 of 100 such matches, and lost. A surprise of 1.67, larger than in 100 % of the 20 matches before. \
+         Rating 11.00 to 10.50 (-0.50)."
+    );
+    let other = &details["teams"][1]["players"][0];
+    assert_eq!((&other["rating"]["expected"], &other["clamps"]), (&json!(0.1875), &json!([])));
+    assert!(other["why"].as_str().unwrap().starts_with("bob was expected to win 19 of 100 such matches, and won."), "{other}");
     assert_eq!((&details["region"], &details["game_server"]), (&json!("eu"), &json!("07".repeat(16))));
 }
 

@@ -17,6 +17,7 @@
 extern crate alloc;
 
 pub mod bulk;
+pub mod clamp_note;
 pub mod fault;
 pub mod id;
 pub mod journal;

@@ -8,10 +8,11 @@
 
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::vec;
 use alloc::vec::Vec;
 
+use crate::clamp_note::ClampNote;
 use crate::fault::PluginFault;
 use crate::id::{Digest, MatchId, PlayerId, QueueId, ReportId, ServerId};
 use crate::matches::Roster;
@@ -418,6 +419,7 @@ impl RosteredReport {
 
     fn accepted_lines(&self, bounds: &StatBounds, verdict: &Verdict, notes: &mut Notes) -> Vec<Line> {
         let mut lines = self.lines();
+        let claimed: Vec<f64> = lines.iter().map(|line| line.value).collect();
         let mut touched = vec![false; lines.len()];
         for clamp in &verdict.clamps {
             if let Some(line) = lines.get_mut(clamp.line as usize) {
@@ -425,7 +427,7 @@ impl RosteredReport {
                 touched[clamp.line as usize] = true;
             }
         }
-        for (line, touched) in lines.iter_mut().zip(touched) {
+        for ((line, touched), claimed) in lines.iter_mut().zip(touched).zip(claimed) {
             // A line without a bound cannot exist: check_shape compared the lengths. Zero is inside everything the maths accepts.
             let Some(bound) = bounds.of(line) else {
                 line.value = 0.0;
@@ -434,7 +436,7 @@ impl RosteredReport {
             let clamped = bound.clamp(line.value);
             let because = clamped.because().or(touched.then_some(code::CLAMPED));
             if let Some(because) = because {
-                notes.clamp(because, line, clamped.value());
+                notes.clamp(because, line, claimed, clamped.value());
             }
             line.value = clamped.value();
         }
@@ -488,14 +490,10 @@ impl Notes {
         }
     }
 
-    fn clamp(&mut self, because: &'static str, line: &Line, to: f64) {
+    fn clamp(&mut self, because: &'static str, line: &Line, claimed: f64, accepted: f64) {
         self.clamped = self.clamped.saturating_add(1);
-        let whose = if line.player == u16::MAX {
-            format!("total {}", line.stat)
-        } else {
-            format!("statistic {} of player {}", line.stat, line.player)
-        };
-        self.add(Reason::new(because, format!("{whose} became {to}")));
+        let player = (line.player != u16::MAX).then_some(line.player);
+        self.add(Reason::new(because, ClampNote { player, stat: line.stat, claimed, accepted }.to_string()));
     }
 
     fn changed(&mut self, count: u32, detail: &str) {
@@ -527,7 +525,6 @@ impl Notes {
 mod tests {
     use super::*;
     use crate::rules::Clamp;
-    use alloc::string::ToString;
 
     fn shape() -> QueueShape {
         QueueShape {

@@ -11,6 +11,7 @@ mod failure;
 mod init;
 mod journal;
 mod key;
+mod matches;
 mod openapi;
 mod plugin;
 mod serve;
@@ -77,6 +78,9 @@ enum Command {
     /// The journal of accepted reports.
     #[command(subcommand, after_help = "Example: ranked journal import halo2_h2h.ndjson.gz --create")]
     Journal(journal::Command),
+    /// Matches, and why each moved the ratings as it did.
+    #[command(subcommand, name = "match", after_help = "Example: ranked match why 17")]
+    Match(matches::Command),
     /// Run a whole community here for a look: host, game servers and players, over real TCP.
     #[command(after_help = "Example: ranked demo --players 40 --seconds 300")]
     Demo(demo::Arguments),
@@ -120,6 +124,7 @@ fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failure> {
         Command::Db(command) => db::run(context, command),
         Command::Plugin(command) => plugin::run(context, command),
         Command::Journal(command) => journal::run(context, command),
+        Command::Match(command) => matches::run(context, command),
         Command::Demo(arguments) => demo::run(context, arguments),
         Command::Openapi => openapi::run(context),
     }

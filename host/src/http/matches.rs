@@ -5,19 +5,22 @@ use ladder::rating::Stat;
 use ladder::reason::Reason;
 use ladder::report::Disposition;
 use serde::Serialize;
-use store::{GenerationOf, MatchDetails, MatchReportDetails, RatingChange, RatingState, SeatDetails, Unrated};
+use store::{GenerationOf, MatchDetails, MatchReportDetails, RatingChange, RatingState, SeatDetails, StoredPrediction, Unrated};
 use utoipa::ToSchema;
 
 use crate::http::reading::RatingAnswer;
 use crate::http::state::hex;
+use crate::why;
 
 /// One match.
 #[derive(Serialize, ToSchema)]
-pub(super) struct MatchAnswer {
+pub(crate) struct MatchAnswer {
     match_id: u64,
     queue: String,
     /// `pending`, `admitted`, `live`, `reported` or `voided`.
     state: &'static str,
+    /// What that means and what happens next, in a sentence or two for people.
+    explanation: String,
     /// UUID of the game server's certificate, 32 hexadecimal digits.
     game_server: String,
     /// Whom that certificate names.
@@ -63,8 +66,12 @@ pub(super) struct SeatAnswer {
     presence: Option<f64>,
     /// Accepted statistics, each inside its bounds.
     stats: Vec<StatAnswer>,
+    /// Numbers that the game server claimed of this player and that were changed before anybody used them, for people.
+    clamps: Vec<String>,
     /// Absent if the match was not rated (yet).
     rating: Option<ChangeAnswer>,
+    /// Why the rating moved as it did, for people. Absent if it did not move.
+    why: Option<String>,
 }
 
 /// What a match did to a rating.
@@ -72,6 +79,30 @@ pub(super) struct SeatAnswer {
 pub(super) struct ChangeAnswer {
     before: RatingAnswer,
     after: RatingAnswer,
+    /// What the rating engine expected of the player's team before: the mean probability to place before another team, draws counting half;
+    /// for two teams the probability to win. Absent if it made no prediction.
+    expected: Option<f64>,
+}
+
+/// What the rating engine predicted before it rated, and how far the result was from it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct PredictionAnswer {
+    /// Every pair of teams. Empty for contests of more than 32 teams.
+    pairs: Vec<PairAnswer>,
+    /// Log loss of the contest in nats, the mean over its pairs: 0 for a certainty that came about, 0.693 for a coin.
+    surprise: f64,
+    /// Share of the matches before, up to 1,000, that surprised less. Absent if there are fewer than 20.
+    surprise_larger_than: Option<f64>,
+}
+
+/// What was predicted of two teams.
+#[derive(Serialize, ToSchema)]
+pub(super) struct PairAnswer {
+    /// Positions in `teams`, from 0.
+    first: u16,
+    second: u16,
+    /// That the first places before the second, a draw counting half.
+    probability: f64,
 }
 
 /// One accepted statistic.
@@ -106,6 +137,10 @@ pub(super) struct ReportAnswer {
     rating_waits_because: Option<String>,
     /// Why an operator took the match back, and the journal entry that says so.
     voided: Option<VoidAnswer>,
+    /// How far the host trusted the result, 0 to 1.
+    trust: f64,
+    /// Absent if the match was not rated (yet), or could not be predicted.
+    prediction: Option<PredictionAnswer>,
     /// SHA-256 of the stat rules that reviewed it.
     rules_digest: Option<String>,
     /// The generation of ratings that it was rated in first, and that generation's engine. Absent while the rating waits.
@@ -128,6 +163,12 @@ pub(super) struct GenerationAnswer {
     generation: u64,
     /// SHA-256 of the rating engine.
     engine_digest: String,
+    /// What the engine calls itself. Absent if it was never told.
+    engine_name: Option<String>,
+    engine_version: Option<String>,
+    /// Its parameters; what is not named has its default.
+    #[schema(value_type = Object)]
+    parameters: serde_json::Value,
 }
 
 /// A reason, for machines and for people.
@@ -140,13 +181,16 @@ pub(super) struct ReasonAnswer {
 
 impl MatchAnswer {
     /// `shape` names regions, maps and statistics; without one (the queue is no longer configured) they are shown by number.
-    pub(super) fn new(details: MatchDetails, shape: Option<&QueueShape>) -> Self {
+    pub(crate) fn new(details: MatchDetails, shape: Option<&QueueShape>) -> Self {
         let names = Names(shape);
-        let teams = details.teams.into_iter().enumerate().map(|(team, seats)| TeamAnswer::new(team, seats, details.report.as_ref(), names));
+        let teams = (0..details.teams.len()).map(|team| TeamAnswer::new(team, &details, names)).collect();
+        let report = details.report.as_ref().map(|report| ReportAnswer::new(&details, report, names));
+        let explanation = why::state_in_words(&details);
         Self {
             match_id: details.match_id.0,
             queue: details.queue_name,
             state: details.state.name(),
+            explanation,
             game_server: details.server.to_string(),
             game_server_owner: details.server_owner,
             region: names.region(details.region),
@@ -158,41 +202,52 @@ impl MatchAnswer {
             started_at_ms: details.started_at.map(|at| at.0),
             ended_at_ms: details.ended_at.map(|at| at.0),
             void_reason: details.void_reason.map(ReasonAnswer::from),
-            teams: teams.collect(),
-            report: details.report.as_ref().map(|report| ReportAnswer::new(report, names)),
+            teams,
+            report,
         }
     }
 }
 
+impl MatchAnswer {
+    /// The same with some of the players only.
+    pub(crate) fn with_players(mut self, is_wanted: impl Fn(&str) -> bool) -> Self {
+        self.teams.iter_mut().for_each(|team| team.players.retain(|seat| is_wanted(&seat.name)));
+        self
+    }
+}
+
 impl TeamAnswer {
-    fn new(team: usize, seats: Vec<SeatDetails>, report: Option<&MatchReportDetails>, names: Names<'_>) -> Self {
-        let facts = report.map(|report| &report.facts);
+    fn new(team: usize, details: &MatchDetails, names: Names<'_>) -> Self {
+        let facts = details.report.as_ref().map(|report| &report.facts);
         Self {
             place: facts.and_then(|facts| facts.places.get(team)).map(|&place| u32::from(place) + 1),
             score: facts.and_then(|facts| facts.scores.get(team)).copied(),
             side: facts.and_then(|facts| facts.sides.get(team)).map(|&side| names.side(side)),
-            players: seats.into_iter().map(|seat| SeatAnswer::new(seat, report, names)).collect(),
+            players: details.teams[team].iter().map(|seat| SeatAnswer::new(team, seat, details, names)).collect(),
         }
     }
 }
 
 impl SeatAnswer {
-    fn new(seat: SeatDetails, report: Option<&MatchReportDetails>, names: Names<'_>) -> Self {
+    fn new(team: usize, seat: &SeatDetails, details: &MatchDetails, names: Names<'_>) -> Self {
+        let report = details.report.as_ref();
         let accepted = report.and_then(|report| report.facts.players.iter().find(|accepted| accepted.player == seat.player));
         Self {
             player_id: seat.player.0,
-            name: seat.name,
+            name: seat.name.clone(),
             joined_at_ms: seat.joined_at.map(|at| at.0),
             left_at_ms: seat.left_at.map(|at| at.0),
             presence: accepted.map(|accepted| accepted.presence),
             stats: accepted.map(|accepted| accepted.stats.iter().map(|&stat| names.stat(stat)).collect()).unwrap_or_default(),
-            rating: seat.change.map(ChangeAnswer::from),
+            clamps: report.map(|report| why::clamps_of(details, report, seat, names.0)).unwrap_or_default(),
+            rating: seat.change.as_ref().map(ChangeAnswer::from),
+            why: why::seat_in_words(details, team, seat),
         }
     }
 }
 
 impl ReportAnswer {
-    fn new(report: &MatchReportDetails, names: Names<'_>) -> Self {
+    fn new(details: &MatchDetails, report: &MatchReportDetails, names: Names<'_>) -> Self {
         let facts = &report.facts;
         let (rating, rating_waits_because) = match &report.rating {
             RatingState::Rated(_) => ("rated", None),
@@ -216,13 +271,15 @@ impl ReportAnswer {
                 Disposition::Rejected => "rejected",
             },
             clamped: facts.clamped,
-            reasons: facts.reasons.iter().cloned().map(ReasonAnswer::from).collect(),
+            reasons: why::reasons(details, report, names.0).into_iter().map(ReasonAnswer::from).collect(),
             rating,
             rating_waits_because,
             voided: VoidAnswer::of(&report.rating),
+            trust: facts.provenance.trust,
+            prediction: report.prediction.as_ref().map(|prediction| PredictionAnswer::new(prediction, facts.places.len())),
             rules_digest: facts.provenance.rules.map(|digest| hex(&digest.0)),
-            rated_by: report.rated_by.map(GenerationAnswer::from),
-            shown: report.shown.map(GenerationAnswer::from),
+            rated_by: report.rated_by.as_ref().map(GenerationAnswer::from),
+            shown: report.shown.as_ref().map(GenerationAnswer::from),
         }
     }
 }
@@ -237,17 +294,39 @@ impl VoidAnswer {
     }
 }
 
-impl From<GenerationOf> for GenerationAnswer {
-    fn from(of: GenerationOf) -> Self {
-        Self { generation: of.generation.0, engine_digest: hex(&of.engine_digest.0) }
+impl PredictionAnswer {
+    fn new(prediction: &StoredPrediction, teams: usize) -> Self {
+        let teams = u16::try_from(teams).unwrap_or(u16::MAX);
+        let pairs = (0..teams).flat_map(|first| (first + 1..teams).map(move |second| (first, second)));
+        let pair = |((first, second), &probability)| PairAnswer { first, second, probability };
+        Self {
+            pairs: pairs.zip(&prediction.pairs).map(pair).collect(),
+            surprise: prediction.surprise,
+            surprise_larger_than: why::larger_than(prediction),
+        }
     }
 }
 
-impl From<RatingChange> for ChangeAnswer {
-    fn from(change: RatingChange) -> Self {
+impl From<&GenerationOf> for GenerationAnswer {
+    fn from(of: &GenerationOf) -> Self {
+        let (engine_name, engine_version) = of.engine.clone().unzip();
+        Self {
+            generation: of.generation.0,
+            engine_digest: hex(&of.engine_digest.0),
+            engine_name,
+            engine_version,
+            // Canonical JSON, written by this host.
+            parameters: serde_json::from_str(&of.parameters).unwrap_or_default(),
+        }
+    }
+}
+
+impl From<&RatingChange> for ChangeAnswer {
+    fn from(change: &RatingChange) -> Self {
         Self {
             before: RatingAnswer { rating: change.visible_before, mean: change.mean_before, uncertainty: change.uncertainty_before },
             after: RatingAnswer { rating: change.visible, mean: change.mean, uncertainty: change.uncertainty },
+            expected: change.expected,
         }
     }
 }

@@ -34,6 +34,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(crate) use matches::MatchAnswer;
 pub use refusal::{Refusal, RefusalBody};
 pub use serving::serve;
 pub use state::{CommunityFacts, HttpParts, HttpState, NobodyListens, Readiness, TicketEvents};

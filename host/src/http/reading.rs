@@ -97,6 +97,10 @@ pub(super) struct ContestAnswer {
     place: u32,
     before: RatingAnswer,
     after: RatingAnswer,
+    /// What was expected of the player's team before: for two teams the probability to win, else the mean probability to place before another
+    /// team; draws count half. Absent if the rating engine made no prediction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<f64>,
 }
 
 /// A rating at one moment.
@@ -300,6 +304,7 @@ impl From<HistoryRow> for ContestAnswer {
             place: u32::from(row.place) + 1,
             before: RatingAnswer { rating: row.visible_before, mean: row.mean_before, uncertainty: row.uncertainty_before },
             after: RatingAnswer { rating: row.visible, mean: row.mean, uncertainty: row.uncertainty },
+            expected: row.expected,
         }
     }
 }

@@ -26,6 +26,7 @@ mod leaderboard;
 mod live;
 mod login_tickets;
 mod match_details;
+mod match_list;
 mod matches;
 mod open;
 mod open_matches;
@@ -76,6 +77,7 @@ pub use login_tickets::{
     FAMILIES_PER_LOGIN_MAX, FamilyId, LoginTicketRefusal, LoginTicketState, NewLoginTicket, PURGED_PER_CALL_MAX, Purged, StoredLoginTicket,
 };
 pub use match_details::{GenerationOf, MatchDetails, MatchReportDetails, SeatDetails};
+pub use match_list::{ListedMatch, MATCHES_LISTED_MAX, MatchFilter};
 pub use matches::{ActiveMatch, AdmitRefusal, MatchRefusal, ReportableMatch, Voided};
 pub use open::schema_version;
 pub use open_matches::{MatchOrder, MoveRefusal, OpenRefusal};
