@@ -20,6 +20,7 @@ use wit_component::ComponentEncoder;
 const PACKAGES: &[&str] = &[
     "rating-gaussian",
     "rating-adaptive",
+    "rating-elo-mmr",
     "rating-glicko2",
     // Rules and policies.
     "rules-bounds",

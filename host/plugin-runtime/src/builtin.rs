@@ -8,6 +8,7 @@ use crate::limits::Role;
 const BUILTIN: &[(&str, Role, &[u8])] = &[
     ("gaussian", Role::Rating, include_bytes!(concat!(env!("OUT_DIR"), "/rating-gaussian.component.wasm"))),
     ("adaptive", Role::Rating, include_bytes!(concat!(env!("OUT_DIR"), "/rating-adaptive.component.wasm"))),
+    ("elo-mmr", Role::Rating, include_bytes!(concat!(env!("OUT_DIR"), "/rating-elo-mmr.component.wasm"))),
     ("glicko2", Role::Rating, include_bytes!(concat!(env!("OUT_DIR"), "/rating-glicko2.component.wasm"))),
     ("bounds", Role::Rules, include_bytes!(concat!(env!("OUT_DIR"), "/rules-bounds.component.wasm"))),
     ("skill-window", Role::Policy, include_bytes!(concat!(env!("OUT_DIR"), "/policy-skill-window.component.wasm"))),
