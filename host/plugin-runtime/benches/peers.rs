@@ -1,6 +1,6 @@
 //! The rating engines in their sandbox beside the crate `skillratings`, native, in one run: contests of two teams.
 //!
-//! `cargo bench -p plugin-runtime --bench peers`; the figures stand in `docs/performance.md`.
+//! `cargo bench -p plugin-runtime --bench peers [-- ENGINE..]`; the figures stand in `docs/performance.md`.
 //!
 //! The sandbox is asked through the bulk interface, which predicts each contest before it is rated, and is timed once as the call alone
 //! (columns in and out, every check) and once with what the host does around it. The peer's function is called contest by contest on
@@ -182,7 +182,8 @@ fn main() {
     let runtime = Runtime::new().unwrap();
     println!("nanoseconds per contest, {} contests, fastest of {ROUNDS} rounds, one thread", CHUNKS * CHUNK_CONTESTS);
     println!("engine          sandbox: call  with host    peer: rating  predicting, too");
-    for pair in &PAIRS {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    for pair in PAIRS.iter().filter(|pair| wanted.is_empty() || wanted.iter().any(|name| name == pair.builtin)) {
         match engine(&runtime, pair) {
             Some(plugin) => compare(pair, &plugin),
             None => println!("{:<9} not in this build", pair.builtin),

@@ -7,6 +7,9 @@
 use core::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 
 mod tables;
+mod two;
+
+pub use two::Two;
 
 /// 1 / sqrt(2 pi).
 const FRAC_1_SQRT_TAU: f64 = 0.398_942_280_401_432_7;
@@ -68,6 +71,19 @@ pub fn above(t: f64, margin: f64) -> Truncated {
     let second = tail_fraction(z);
     let first = 1.0 / (z + second);
     Truncated { shift: z + first, variance_left: first * (second - first) }
+}
+
+/// For the usual update: [`probability_below`] `x`, then the shift of [`above`] for mean and margin that are `z` apart and the share of the
+/// variance that is lost (W of the literature; far in the tail it is 1 but for what `above` keeps).
+#[inline(always)]
+pub fn below_and_above(x: f64, z: f64) -> (f64, f64, f64) {
+    match tables::probability_and_hazard(x, z) {
+        Some(both) => (both.first(), both.second(), both.second() * (both.second() - z)),
+        None => {
+            let Truncated { shift, variance_left } = above(-z, 0.0);
+            (probability_below(x), shift, 1.0 - variance_left)
+        }
+    }
 }
 
 /// 2/(z + 3/(z + 4/(z + ..))) for z of [`TAIL_Z`] and above.

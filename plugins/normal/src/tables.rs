@@ -4,6 +4,8 @@
 //! coefficients are worked out when the engine is compiled, in arithmetic that is the same on every machine. There are no branches that
 //! a processor guesses wrong, and few operations, each of which a sandbox watches for NaN.
 
+use crate::Two;
+
 /// Centers per unit.
 const PER_UNIT: f64 = 16.0;
 /// Left end of both tables.
@@ -32,15 +34,42 @@ pub(crate) fn hazard(z: f64) -> Option<f64> {
     (z > FROM && z < HAZARD_TO).then(|| evaluate(&HAZARD, z))
 }
 
+/// The probability of a value below `x` and the hazard at `z`, with the bits of [`probability_below`] and [`hazard`]; `None` if either has
+/// none.
+#[inline(always)]
+pub(crate) fn probability_and_hazard(x: f64, z: f64) -> Option<Two> {
+    if !(x > FROM && x < PROBABILITY_TO && z > FROM && z < HAZARD_TO) {
+        return None;
+    }
+    let (centers, at) = locate(Two::new(x, z));
+    let (below, hazard) = (PROBABILITY.get(centers[0])?, HAZARD.get(centers[1])?);
+    Some(polynomial(|term| Two::new(below[term], hazard[term]), at))
+}
+
+#[inline]
 fn evaluate<const CENTERS: usize>(table: &[Polynomial; CENTERS], z: f64) -> f64 {
+    let (centers, at) = locate(Two::both(z));
+    let Some(terms) = table.get(centers[0]) else { return f64::NAN };
+    polynomial(|term| Two::both(terms[term]), at).first()
+}
+
+/// The center next to each number, and how far from it the number is.
+#[inline(always)]
+fn locate(z: Two) -> ([usize; 2], Two) {
     // Adding 1.5 * 2^52 rounds to the nearest whole number and leaves it in the low bits.
     const ROUNDING: f64 = 6_755_399_441_055_744.0;
-    let rounded = (z - FROM) * PER_UNIT + ROUNDING;
-    let center = (rounded.to_bits() & 0x1ff) as usize;
-    let x = (z - FROM) - (rounded - ROUNDING) * (1.0 / PER_UNIT);
-    let Some(c) = table.get(center) else { return f64::NAN };
+    let from_left = z - Two::both(FROM);
+    let rounded = from_left * Two::both(PER_UNIT) + Two::both(ROUNDING);
+    let center = |rounded: f64| (rounded.to_bits() & 0x1ff) as usize;
+    let at = from_left - (rounded - Two::both(ROUNDING)) * Two::both(1.0 / PER_UNIT);
+    ([center(rounded.first()), center(rounded.second())], at)
+}
+
+#[inline(always)]
+fn polynomial(term: impl Fn(usize) -> Two, x: Two) -> Two {
     // Pairs of terms first: the processor works them out side by side.
-    let (x2, low, high) = (x * x, (c[0] + c[1] * x, c[2] + c[3] * x), (c[4] + c[5] * x, c[6] + c[7] * x));
+    let x2 = x * x;
+    let (low, high) = ((term(0) + term(1) * x, term(2) + term(3) * x), (term(4) + term(5) * x, term(6) + term(7) * x));
     (low.0 + low.1 * x2) + (high.0 + high.1 * x2) * (x2 * x2)
 }
 

@@ -16,10 +16,10 @@ const SETTLED: f64 = 1e-12;
 /// What the update assumes about the game, on the scale of the ratings.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Game {
-    /// Deviation of a performance from the skill.
-    beta_squared: f64,
+    /// Deviation of a performance from the skill, as a variance.
+    pub(crate) beta_squared: f64,
     /// How much a skill may have drifted since the last contest, as a variance.
-    tau_squared: f64,
+    pub(crate) tau_squared: f64,
     /// Half width of a draw for one player, in units of the performance's deviation.
     margin_per_root_player: f64,
 }
@@ -32,13 +32,8 @@ impl Game {
     }
 
     /// Skill difference within which two teams with `players` players together draw.
-    fn margin(&self, players: f64) -> f64 {
+    pub(crate) fn margin(&self, players: f64) -> f64 {
         self.margin_per_root_player * players.sqrt()
-    }
-
-    /// Variance of a belief after the drift since the last contest.
-    pub fn drifted(&self, uncertainty: f64) -> f64 {
-        uncertainty * uncertainty + self.tau_squared
     }
 }
 
@@ -91,6 +86,14 @@ impl Team {
         self.mean += weight * mean;
         self.variance += weight * weight * (variance + game.beta_squared);
     }
+
+    /// Adds seats that stayed empty: each performs as a player would of whom it is known that his skill is `skill`.
+    pub fn add_missing(&mut self, game: &Game, seats: usize, skill: f64) {
+        let seats = seats as f64;
+        self.players += seats;
+        self.mean += seats * skill;
+        self.variance += seats * game.beta_squared;
+    }
 }
 
 /// What a contest says about the performance of one team, in the form in which every member's skill follows from it.
@@ -116,7 +119,7 @@ impl Evidence {
     /// The skills of the members of one team, all of whom were there from beginning to end.
     pub fn apply_to_all(&self, game: &Game, mean: &mut [f64], uncertainty: &mut [f64]) {
         for (mean, uncertainty) in mean.iter_mut().zip(uncertainty) {
-            let variance = game.drifted(*uncertainty);
+            let variance = *uncertainty * *uncertainty + game.tau_squared;
             *mean += variance * self.pull;
             *uncertainty = above_zero(variance * (1.0 - variance * self.sharpening)).sqrt();
         }

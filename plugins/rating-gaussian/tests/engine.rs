@@ -83,14 +83,14 @@ fn two_teams_agree_with_the_chain_of_many() {
 
 #[test]
 fn a_result_without_trust_moves_nobody() {
-    let engine = engine(Parameters { tau: 0.0, ..Parameters::default() });
+    let engine = engine(Parameters { tau: 0.5, drift_per_day: 1.0, ..Parameters::default() });
     let mut contest = contest(&[&[(25.0, 8.0)], &[(28.0, 5.0)]], &[0, 1]);
     let full = rated(&engine, &contest);
     contest.trust = 0.5;
     let half = rated(&engine, &contest);
     contest.trust = 0.0;
     let none = rated(&engine, &contest);
-    assert!((none[0].mean - 25.0).abs() < 1e-12 && (none[0].uncertainty - 8.0).abs() < 1e-12);
+    assert_eq!((none[0].mean, none[0].uncertainty), (25.0, 8.0));
     assert!(25.0 < half[0].mean && half[0].mean < full[0].mean);
     assert!(full[0].uncertainty < half[0].uncertainty && half[0].uncertainty < 8.0);
 }
@@ -129,6 +129,79 @@ fn no_presence_however_short_multiplies_a_gain() {
                     assert!(gain.is_finite() && gain.abs() <= times_max * full, "{gain} at presence {presence}, {full} at presence 1");
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn idle_days_widen_a_belief_and_never_beyond_a_strangers() {
+    let engine = engine(Parameters { tau: 0.0, drift_per_day: 0.5, ..Parameters::default() });
+    let after = |idle_s: u64| {
+        let mut contest = contest(&[&[(25.0, 2.0)], &[(28.0, 5.0)]], &[0, 1]);
+        contest.line_up.entrants[0].contests = 9;
+        contest.line_up.entrants[0].idle_s = idle_s;
+        let mut pairs = Vec::new();
+        engine.predict(&contest.line_up, &[], &mut pairs).unwrap();
+        (rated(&engine, &contest)[0].clone(), pairs[0])
+    };
+    let (at_once, next_week, next_age, never) = (after(0), after(7 * 86_400), after(u64::MAX / 2), after(u64::MAX));
+    assert!(at_once.0.uncertainty < next_week.0.uncertainty && at_once.0.mean < next_week.0.mean);
+    assert!(at_once.1 < next_week.1 && next_week.1 < 0.5, "less is known of how it will end");
+    assert_eq!(next_age, never);
+    let as_a_stranger = rated(&engine, &contest(&[&[(25.0, 25.0 / 3.0)], &[(28.0, 5.0)]], &[0, 1]));
+    assert!(
+        (next_age.0.mean - as_a_stranger[0].mean).abs() < 1e-12 && (next_age.0.uncertainty - as_a_stranger[0].uncertainty).abs() < 1e-12
+    );
+    // A week is a random walk of seven days: the same as a player who was that much less known.
+    let wider = rated(&engine, &contest(&[&[(25.0, (4.0_f64 + 7.0 * 0.25).sqrt())], &[(28.0, 5.0)]], &[0, 1]));
+    assert!((next_week.0.mean - wider[0].mean).abs() < 1e-12);
+}
+
+#[test]
+fn an_empty_seat_performs_like_the_player_who_is_said_to_be_missing() {
+    let shape = QueueShape { team_sizes: vec![2, 2], ..QueueShape::default() };
+    let engine = |missing_player| {
+        let parameters = Parameters { tau: 0.0, missing_player, ..Parameters::default() };
+        Gaussian::configure(&shape, parameters).unwrap()
+    };
+    let short = contest(&[&[(25.0, 4.0)], &[(27.0, 5.0), (22.0, 3.0)]], &[0, 1]);
+    let (plain, filled) = (rated(&engine(None), &short), rated(&engine(Some(20.0)), &short));
+    // Known for certain: the ghost of the reference has hardly any uncertainty and is not looked at afterwards.
+    let full = rated(&engine(None), &contest(&[&[(25.0, 4.0), (20.0, 1e-6)], &[(27.0, 5.0), (22.0, 3.0)]], &[0, 1]));
+    for (filled, full) in filled.iter().zip([&full[0], &full[2], &full[3]]) {
+        assert!((filled.mean - full.mean).abs() < 1e-9 && (filled.uncertainty - full.uncertainty).abs() < 1e-9);
+    }
+    assert!(plain[0].mean > filled[0].mean, "a win against two is worth more where an empty seat is worth nothing");
+    let even = contest(&[&[(25.0, 4.0), (20.0, 2.0)], &[(27.0, 5.0), (22.0, 3.0)]], &[0, 1]);
+    for (plain, filled) in rated(&engine(None), &even).iter().zip(rated(&engine(Some(20.0)), &even)) {
+        assert!((plain.mean - filled.mean).abs() < 1e-12, "nobody is missing");
+    }
+    let predicted = |missing_player| {
+        let mut pairs = Vec::new();
+        engine(missing_player).predict(&short.line_up, &[], &mut pairs).unwrap();
+        pairs[0]
+    };
+    assert!(predicted(None) < predicted(Some(20.0)) && predicted(Some(20.0)) < 0.5);
+}
+
+/// Goal: the short way for teams of one size is the model itself. Method: the same contest with a third team that cannot but lose.
+#[test]
+fn teams_of_every_usual_size_agree_with_the_chain_of_many() {
+    let engine = engine(Parameters::default());
+    for size in 1..=8 {
+        let team = |skill: f64| (0..size).map(|seat| (skill + f64::from(seat), 2.0 + f64::from(seat % 3))).collect::<Vec<_>>();
+        for places in [[0, 1, 2], [1, 0, 2], [0, 0, 1]] {
+            let (first, second) = (team(24.0), team(25.5));
+            let two = contest(&[&first, &second], &places[..2]);
+            let three = contest(&[&first, &second, &[(-9000.0, 1.0)]], &places);
+            for (two, three) in rated(&engine, &two).iter().zip(rated(&engine, &three)) {
+                assert!((two.mean - three.mean).abs() < 1e-9, "{size} {places:?}: {two:?} {three:?}");
+                assert!((two.uncertainty - three.uncertainty).abs() < 1e-9, "{size} {places:?}: {two:?} {three:?}");
+            }
+            let (mut alone, mut in_company) = (Vec::new(), Vec::new());
+            engine.predict(&two.line_up, &[], &mut alone).unwrap();
+            engine.predict(&three.line_up, &[], &mut in_company).unwrap();
+            assert!((alone[0] - in_company[0]).abs() < 1e-14);
         }
     }
 }

@@ -27,6 +27,8 @@ fn engine(vector: &Value) -> Gaussian {
         tau: number("tau"),
         draw_probability: number("draw_probability"),
         participation: !vector["input"]["weights"].is_null(),
+        presence_min: 0.0,
+        ..Parameters::default()
     };
     Gaussian::configure(&QueueShape::default(), parameters).unwrap()
 }

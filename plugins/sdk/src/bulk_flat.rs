@@ -2,7 +2,7 @@
 
 use crate::bindings::rating::exports::ranked::plugin::rating_engine_bulk as wit;
 use crate::bulk::{Ranges, code, new_trace};
-use crate::flat::{FlatContest, FlatEngine, FlatLineUp, FlatPast, FlatRange};
+use crate::flat::{FlatContest, FlatEngine, FlatLineUp, FlatPast, FlatRange, predict_or_shrug};
 use crate::{Fault, Rating, RatingEngine};
 
 /// Rates the contests of `journal` in order, predicting each one before it is rated. Players have no memories.
@@ -24,7 +24,6 @@ pub(crate) fn rate_many(
         let players = &journal.entrant[ranges.entrants.clone()];
         let shape = scratch.gather(journal, &ranges, players, &cohort);
         scratch.gather_past(journal.at_s[contest], players, &cohort);
-        scratch.predict(flat, shape, ranges.teams.len(), &mut predicted);
         let result = FlatContest {
             team_end: &scratch.team_end,
             places: &journal.place[ranges.teams.clone()],
@@ -33,7 +32,17 @@ pub(crate) fn rate_many(
             presence: &journal.presence[ranges.entrants.clone()],
             trust: journal.trust[contest],
         };
-        let rated = shape.and_then(|()| rate(flat, &result, present, &mut scratch.mean, &mut scratch.uncertainty));
+        let rated = match (shape, is_sound(&result, present)) {
+            (Ok(()), true) => flat.predict_and_rate_flat(&result, &mut scratch.mean, &mut scratch.uncertainty, &mut predicted),
+            (Ok(()), false) => {
+                predict_or_shrug(flat, &scratch.line_up(), &mut predicted);
+                Err(Fault::OutOfRange)
+            }
+            (Err(refused), _) => {
+                shrug(ranges.teams.len(), &mut predicted);
+                Err(refused)
+            }
+        };
         match rated {
             Ok(()) => {
                 scratch.scatter(players, journal.at_s[contest], &mut cohort);
@@ -56,10 +65,16 @@ pub(crate) fn predict_many(flat: &dyn FlatEngine, cohort: &wit::Cohort, line_ups
         let players = &line_ups.entrant[ranges.entrants.clone()];
         let shape = scratch.gather(line_ups, &ranges, players, cohort);
         scratch.gather_past(line_ups.at_s[contest], players, cohort);
-        scratch.predict(flat, shape, ranges.teams.len(), &mut predicted);
+        match shape {
+            Ok(()) => predict_or_shrug(flat, &scratch.line_up(), &mut predicted),
+            Err(_) => shrug(ranges.teams.len(), &mut predicted),
+        }
     }
     predicted
 }
+
+/// Players that are copied in one turn of a loop. A component looks at its deadline and counts its fuel at every turn.
+const TURN: usize = 5;
 
 /// One contest's entrants, reused from contest to contest.
 struct Scratch {
@@ -86,7 +101,7 @@ impl Scratch {
     }
 
     /// Copies what is known of the players; checks what [`LineUp::check`](crate::LineUp::check) checks, presence apart, and the engine's
-    /// range. One loop for all: a component counts its fuel at every turn of one.
+    /// range.
     fn gather(&mut self, journal: &wit::Journal, ranges: &Ranges, players: &[u32], cohort: &wit::Cohort) -> Result<(), Fault> {
         self.team_end.clear();
         let (mut start, mut full) = (ranges.entrants.start as u32, ranges.teams.len() >= 2);
@@ -101,10 +116,21 @@ impl Scratch {
         }
         let (means, uncertainties) = (cohort.mean.as_slice(), &cohort.uncertainty[..cohort.mean.len()]);
         let mut inside = true;
-        for ((mean, uncertainty), &player) in self.mean.iter_mut().zip(&mut self.uncertainty).zip(players) {
+        let mut take = |mean: &mut f64, uncertainty: &mut f64, player: u32| {
             *mean = means[player as usize];
             *uncertainty = uncertainties[player as usize];
             inside &= self.range.holds(*mean, *uncertainty);
+        };
+        let (mean_turns, mean_rest) = self.mean.as_chunks_mut::<TURN>();
+        let (uncertainty_turns, uncertainty_rest) = self.uncertainty.as_chunks_mut::<TURN>();
+        let (player_turns, player_rest) = players.as_chunks::<TURN>();
+        for ((mean, uncertainty), players) in mean_turns.iter_mut().zip(uncertainty_turns).zip(player_turns) {
+            for seat in 0..TURN {
+                take(&mut mean[seat], &mut uncertainty[seat], players[seat]);
+            }
+        }
+        for ((mean, uncertainty), &player) in mean_rest.iter_mut().zip(uncertainty_rest).zip(player_rest) {
+            take(mean, uncertainty, player);
         }
         match (full, inside) {
             (false, _) => Err(Fault::UnsupportedShape),
@@ -127,15 +153,9 @@ impl Scratch {
         }));
     }
 
-    /// Every contest takes k(k-1)/2 places in the column, also one that cannot be predicted: no opinion is 0.5.
-    fn predict(&self, flat: &dyn FlatEngine, shape: Result<(), Fault>, teams: usize, predicted: &mut Vec<f64>) {
-        let before = predicted.len();
+    fn line_up(&self) -> FlatLineUp<'_> {
         let past = FlatPast { contests: &self.contests, idle_s: &self.idle_s };
-        let line_up = FlatLineUp { team_end: &self.team_end, mean: &self.mean, uncertainty: &self.uncertainty, past };
-        if shape.and_then(|()| flat.predict_flat(&line_up, predicted)).is_err() {
-            predicted.truncate(before);
-            predicted.resize(before + teams * teams.saturating_sub(1) / 2, 0.5);
-        }
+        FlatLineUp { team_end: &self.team_end, mean: &self.mean, uncertainty: &self.uncertainty, past }
     }
 
     /// Makes a rated contest part of what is known.
@@ -144,20 +164,36 @@ impl Scratch {
         // Slices of one length: one comparison stands for all four.
         let (means, uncertainties) = (cohort.mean.as_mut_slice(), &mut cohort.uncertainty[..len]);
         let (contests, last) = (&mut cohort.contests[..len], &mut cohort.last_at_s[..len]);
-        for ((&player, &mean), &uncertainty) in players.iter().zip(&self.mean).zip(&self.uncertainty) {
+        let mut put = |mean: f64, uncertainty: f64, player: u32| {
             let player = player as usize;
             means[player] = mean;
             uncertainties[player] = uncertainty;
             contests[player] = contests[player].saturating_add(1);
             last[player] = at_s;
+        };
+        let (mean_turns, mean_rest) = self.mean.as_chunks::<TURN>();
+        let (uncertainty_turns, uncertainty_rest) = self.uncertainty.as_chunks::<TURN>();
+        let (player_turns, player_rest) = players.as_chunks::<TURN>();
+        for ((mean, uncertainty), players) in mean_turns.iter().zip(uncertainty_turns).zip(player_turns) {
+            for seat in 0..TURN {
+                put(mean[seat], uncertainty[seat], players[seat]);
+            }
+        }
+        for ((&mean, &uncertainty), &player) in mean_rest.iter().zip(uncertainty_rest).zip(player_rest) {
+            put(mean, uncertainty, player);
         }
     }
 }
 
-fn rate(flat: &dyn FlatEngine, contest: &FlatContest<'_>, present: bool, mean: &mut [f64], uncertainty: &mut [f64]) -> Result<(), Fault> {
+/// No opinion of any pair of teams.
+fn shrug(teams: usize, predicted: &mut Vec<f64>) {
+    predicted.resize(predicted.len() + teams * teams.saturating_sub(1) / 2, 0.5);
+}
+
+/// Whether trust and presence are shares. `present`: nobody of the whole call left early.
+fn is_sound(contest: &FlatContest<'_>, present: bool) -> bool {
     let is_share = |share: &f64| (0.0..=1.0).contains(share);
-    let sound = is_share(&contest.trust) && (present || contest.presence.iter().all(is_share));
-    if sound { flat.rate_flat(contest, mean, uncertainty) } else { Err(Fault::OutOfRange) }
+    is_share(&contest.trust) && (present || contest.presence.iter().all(is_share))
 }
 
 fn append_trace(engine: &impl RatingEngine, players: &[u32], cohort: &wit::Cohort, trace: &mut wit::Trace) {

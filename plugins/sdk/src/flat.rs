@@ -87,6 +87,46 @@ pub trait FlatEngine {
     /// # Errors
     /// The line-up is outside what the engine can express; what was appended is thrown away.
     fn predict_flat(&self, line_up: &FlatLineUp<'_>, pairs: &mut Vec<f64>) -> Result<(), Fault>;
+
+    /// What a replay does with each contest: appends what [`Self::predict_flat`] says before it (0.5 for each pair where that declines), then
+    /// does what [`Self::rate_flat`] does. The same bits as these two; an engine writes it where they have work in common.
+    ///
+    /// # Errors
+    /// As [`Self::rate_flat`] says; the predictions stay.
+    fn predict_and_rate_flat(
+        &self,
+        contest: &FlatContest<'_>,
+        mean: &mut [f64],
+        uncertainty: &mut [f64],
+        pairs: &mut Vec<f64>,
+    ) -> Result<(), Fault> {
+        predict_then_rate(self, contest, mean, uncertainty, pairs)
+    }
+}
+
+/// [`FlatEngine::predict_and_rate_flat`] of an engine whose prediction and update have no work in common.
+///
+/// # Errors
+/// As [`FlatEngine::rate_flat`] says.
+pub fn predict_then_rate(
+    engine: &(impl FlatEngine + ?Sized),
+    contest: &FlatContest<'_>,
+    mean: &mut [f64],
+    uncertainty: &mut [f64],
+    pairs: &mut Vec<f64>,
+) -> Result<(), Fault> {
+    let line_up = FlatLineUp { team_end: contest.team_end, mean, uncertainty, past: contest.past };
+    predict_or_shrug(engine, &line_up, pairs);
+    engine.rate_flat(contest, mean, uncertainty)
+}
+
+/// Appends k(k-1)/2 predictions for k teams, also for a line-up that cannot be predicted: no opinion is 0.5.
+pub(crate) fn predict_or_shrug(engine: &(impl FlatEngine + ?Sized), line_up: &FlatLineUp<'_>, pairs: &mut Vec<f64>) {
+    let (before, teams) = (pairs.len(), line_up.team_end.len());
+    if engine.predict_flat(line_up, pairs).is_err() {
+        pairs.truncate(before);
+        pairs.resize(before + teams * teams.saturating_sub(1) / 2, 0.5);
+    }
 }
 
 /// The columns of one line-up, and where each of its entrants came from.

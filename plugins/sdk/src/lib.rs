@@ -99,7 +99,7 @@ mod rules;
 
 #[doc(hidden)]
 pub use bulk::rate_many;
-pub use flat::{FlatContest, FlatEngine, FlatLineUp, FlatPast, FlatRange, predict_flattened, rate_flattened};
+pub use flat::{FlatContest, FlatEngine, FlatLineUp, FlatPast, FlatRange, predict_flattened, predict_then_rate, rate_flattened};
 #[doc(hidden)]
 pub use instance::{Export, Slot};
 pub use parameters::ParameterError;

@@ -23,7 +23,7 @@ struct Stand {
 }
 
 const STANDS: [Stand; 11] = [
-    Stand { builtin: "gaussian", algo: "trueskill", fixed: "{}", weighted: r#"{"participation":true}"# },
+    Stand { builtin: "gaussian", algo: "trueskill", fixed: "{}", weighted: r#"{"participation":true,"presence_min":0}"# },
     stand("weng-lin", "weng_lin_pl", r#"{"model":"plackett-luce"}"#),
     stand("weng-lin", "weng_lin_btf", r#"{"model":"bradley-terry-full"}"#),
     stand("weng-lin", "weng_lin_btp", r#"{"model":"bradley-terry-partial"}"#),
