@@ -15,6 +15,8 @@
 //! Requests come from `ranked plugin reload` through the database, and from SIGHUP; what became of each role is written to the database,
 //! where `ranked plugin status` reads it.
 
+mod decisions;
+
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -221,7 +223,7 @@ impl Reloader {
         let mut ticks = tokio::time::interval(POLL_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut serving = JoinSet::new();
-        let mut seen = None;
+        let (mut seen, mut generations) = (None, decisions::Seen::default());
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -234,7 +236,14 @@ impl Reloader {
                 Ok(taken) => drop(serving.spawn(Arc::clone(&self).serve(taken))),
                 Err(error) => tracing::error!(%error, code = error.code(), "requests to reload plugins cannot be read"),
             }
-            match self.follow_other_processes(&mut seen).await {
+            let followed = async {
+                if !self.somebody_changed_something(&mut seen).await? {
+                    return Ok(false);
+                }
+                self.follow_decisions(&mut generations, &mut serving).await?;
+                self.runs_another_engine().await
+            };
+            match followed.await {
                 Ok(false) => {}
                 Ok(true) => drop(serving.spawn(Arc::clone(&self).serve(Vec::new()))),
                 Err(error) => tracing::error!(%error, code = error.code(), "the rating engines in force cannot be read"),
@@ -242,14 +251,15 @@ impl Reloader {
         }
     }
 
+    async fn somebody_changed_something(&self, seen: &mut Option<ControlGeneration>) -> Result<bool, StoreError> {
+        let now = self.parts.store.control_generation().await?;
+        Ok(seen.replace(now) != Some(now))
+    }
+
     /// Whether another process has put a rating engine in force that this one does not run: `ranked journal import` does so after an edit
     /// of `plugins.toml`. Reports would wait until that engine is loaded here, too.
-    async fn follow_other_processes(&self, seen: &mut Option<ControlGeneration>) -> Result<bool, StoreError> {
+    async fn runs_another_engine(&self) -> Result<bool, StoreError> {
         let store = &self.parts.store;
-        let now = store.control_generation().await?;
-        if seen.replace(now) == Some(now) {
-            return Ok(false);
-        }
         for queue in &self.queues {
             let Some(active) = store.active_engine(queue.id).await? else { continue };
             let settled = {

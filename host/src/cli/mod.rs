@@ -8,16 +8,19 @@ mod demo;
 mod doctor;
 
 mod failure;
+mod incident;
 mod init;
 mod journal;
 mod key;
 mod matches;
 mod openapi;
 mod plugin;
+mod report;
 mod serve;
 
 mod terminal;
 mod text;
+mod undoing;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -81,6 +84,12 @@ enum Command {
     /// Matches, and why each moved the ratings as it did.
     #[command(subcommand, name = "match", after_help = "Example: ranked match why 17")]
     Match(matches::Command),
+    /// Accepted reports: what came, what is held, and decisions about them.
+    #[command(subcommand, after_help = "Example: ranked report list --held")]
+    Report(report::Command),
+    /// Take back what a game server did to the ratings, and undo that.
+    #[command(subcommand, after_help = "Example: ranked incident rollback --server 7f0c --since \"6h ago\"")]
+    Incident(incident::Command),
     /// Run a whole community here for a look: host, game servers and players, over real TCP.
     #[command(after_help = "Example: ranked demo --players 40 --seconds 300")]
     Demo(demo::Arguments),
@@ -125,6 +134,8 @@ fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failure> {
         Command::Plugin(command) => plugin::run(context, command),
         Command::Journal(command) => journal::run(context, command),
         Command::Match(command) => matches::run(context, command),
+        Command::Report(command) => report::run(context, command),
+        Command::Incident(command) => incident::run(context, command),
         Command::Demo(arguments) => demo::run(context, arguments),
         Command::Openapi => openapi::run(context),
     }

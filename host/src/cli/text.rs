@@ -38,6 +38,24 @@ pub(super) fn parse_span(text: &str) -> Result<Duration, String> {
     number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
 }
 
+/// Reads a point in time: "2026-11-23T14:00:00Z", "2026-11-23 14:00" and "2026-11-23" (both in UTC), "2h ago", "now".
+pub(super) fn parse_time(text: &str, now: UnixMillis) -> Result<UnixMillis, String> {
+    let wrong = || format!("`{text}` is no time: write 2026-11-23T14:00:00Z, 2026-11-23 14:00 or 2026-11-23 (in UTC), \"2h ago\" or now");
+    let in_utc = |moment: jiff::civil::DateTime| moment.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp());
+    let trimmed = text.trim();
+    let relative = || {
+        let span: jiff::Span = trimmed.ends_with("ago").then(|| trimmed.parse().ok()).flatten()?;
+        let now = Timestamp::from_millisecond(i64::try_from(now.0).ok()?).ok()?;
+        Some(now.to_zoned(jiff::tz::TimeZone::UTC).checked_add(span).ok()?.timestamp())
+    };
+    if trimmed == "now" {
+        return Ok(now);
+    }
+    let timestamp = trimmed.parse::<Timestamp>().ok().or_else(|| trimmed.parse().ok().and_then(in_utc)).or_else(relative);
+    let ms = timestamp.and_then(|timestamp| u64::try_from(timestamp.as_millisecond()).ok());
+    ms.map(UnixMillis).ok_or_else(wrong)
+}
+
 /// Text that others chose, safe for a terminal: control characters are escaped.
 pub(super) fn printable(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
@@ -60,6 +78,25 @@ mod tests {
         }
         for text in ["", "d", "0d", "-1d", "9", "1w", "99999999999999999999d", "9999999999999999999d", "1é"] {
             assert!(parse_span(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn points_in_time_are_read_and_nothing_else_is() {
+        let now = UnixMillis(1_750_000_000_000);
+        for (text, seconds) in [
+            ("now", 1_750_000_000),
+            ("2025-06-15T15:06:40Z", 1_750_000_000),
+            ("2025-06-15T17:06:40+02:00", 1_750_000_000),
+            ("2025-06-15 15:06", 1_749_999_960),
+            ("2025-06-15", 1_749_945_600),
+            ("2h ago", 1_749_992_800),
+            ("3 days 1h ago", 1_749_737_200),
+        ] {
+            assert_eq!(parse_time(text, now).expect(text).0, seconds * 1_000, "{text}");
+        }
+        for text in ["", "yesterday", "2h", "15.6.2025", "1960-01-01", "2025-06-15T25:00:00Z", "ago"] {
+            assert!(parse_time(text, now).is_err(), "{text}");
         }
     }
 

@@ -238,6 +238,12 @@ pub(crate) fn decode_season_started(seq: JournalSeq, payload: &[u8]) -> Result<N
     Ok(NewSeason { name: wire.name, reset, starts_at: UnixMillis(wire.starts_at_ms), ended, by: wire.by })
 }
 
+/// Why the report of such an entry was given up.
+pub(crate) fn skipped_because(seq: JournalSeq, payload: &[u8]) -> Result<String, StoreError> {
+    let skipped = wire::Skipped::decode(payload).map_err(|error| StoreError::corrupt(format!("journal entry {seq}: {error}")))?;
+    Ok(skipped.why)
+}
+
 /// The payloads. Field numbers never change their meaning.
 mod wire {
     #[derive(Clone, PartialEq, prost::Message)]

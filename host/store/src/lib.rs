@@ -64,7 +64,8 @@ pub use certificates::{
 };
 pub use control::ControlGeneration;
 pub use decisions::{
-    BadText, Decision, NewRevision, ReleaseRefusal, RestoreVoidRefusal, Revision, RevisionKind, TEXT_BYTES_MAX, VoidRefusal,
+    BadText, Decided, Decision, DecisionRecord, Deed, ListedReport, Move, NewRevision, Placed, Preview, REPORTS_LISTED_MAX, ReleaseRefusal,
+    ReportFilter, RestoreVoidRefusal, Revision, RevisionKind, ShownBy, TEXT_BYTES_MAX, TaintedReports, VoidRefusal,
 };
 pub use error::StoreError;
 pub use generations::{ActiveEngine, SkipRefusal};

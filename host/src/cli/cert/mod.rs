@@ -149,7 +149,7 @@ const PREFIX_DIGITS_MIN: usize = 4;
 const CANDIDATES_MAX: usize = 10;
 
 /// The one certificate whose id begins so.
-fn find(store: &Store, prefix: &str) -> Result<StoredCertificate, Failure> {
+pub(super) fn find(store: &Store, prefix: &str) -> Result<StoredCertificate, Failure> {
     if prefix.len() < PREFIX_DIGITS_MIN || !prefix.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return Err(Failure::usage(
             format!("`{}` is no id", text::printable(prefix)),

@@ -168,7 +168,13 @@ fn contents(config: &Config, store: &Store, now: UnixMillis) -> Result<Vec<Check
             "`ranked plugin list` shows whether the engine loads; the log says what failed",
         )
     };
-    Ok(vec![clock(now, latest), ratings, ending(config, &certificates, now), silent(&certificates, now)])
+    let held: u64 = statistics.queues.iter().map(|queue| queue.reports_held).sum();
+    let held = if held == 0 {
+        Check::ok("held reports", "none waits for a decision")
+    } else {
+        Check::warn("held reports", format!("{held} wait for a decision"), "ranked report list --held")
+    };
+    Ok(vec![clock(now, latest), ratings, held, ending(config, &certificates, now), silent(&certificates, now)])
 }
 
 fn clock(now: UnixMillis, latest: Option<UnixMillis>) -> Check {

@@ -20,12 +20,16 @@ pub(super) fn status(context: &Context<'_>) -> Result<Exit, Failure> {
     });
     let rows = statistics.queues.iter().map(|queue| {
         let first = queue.first_waiting.map_or_else(|| "-".to_owned(), |seq| seq.to_string());
-        [queue.name.clone(), queue.reports.to_string(), queue.reports_waiting.to_string(), first]
+        let [reports, waiting, held] = [queue.reports, queue.reports_waiting, queue.reports_held].map(|count| count.to_string());
+        [queue.name.clone(), reports, waiting, first, held, queue.reports_voided.to_string()]
     });
-    let mut shown = table(["QUEUE", "REPORTS", "WAITING", "FIRST WAITING"], rows);
+    let mut shown = table(["QUEUE", "REPORTS", "WAITING", "FIRST WAITING", "HELD", "VOIDED"], rows);
     let waits = statistics.queues.iter().any(|queue| queue.reports_waiting > 0);
     if waits {
         shown.push_str("The host's log says why the first one waits. `ranked journal skip SEQ --reason TEXT` gives it up.\n");
+    }
+    if statistics.queues.iter().any(|queue| queue.reports_held > 0) {
+        shown.push_str("Held ones wait for a decision: `ranked report list --held`.\n");
     }
     context.terminal.answer(&shown, &value)?;
     Ok(if waits { Exit::Finding } else { Exit::Done })
@@ -67,5 +71,7 @@ fn to_json(queue: &QueueStatistics) -> serde_json::Value {
         "reports": queue.reports,
         "reports_waiting": queue.reports_waiting,
         "first_waiting": queue.first_waiting.map(|seq| seq.0),
+        "reports_held": queue.reports_held,
+        "reports_voided": queue.reports_voided,
     })
 }

@@ -117,6 +117,6 @@ fn find(store: &Store, change: &Change<'_>) -> Result<Option<PluginState>, Failu
 }
 
 /// Who runs the command, for the records.
-pub(super) fn operator() -> String {
+pub(in crate::cli) fn operator() -> String {
     ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok()).unwrap_or_else(|| "unknown".to_owned())
 }

@@ -17,6 +17,8 @@ mod subject;
 mod test;
 mod vectors;
 
+pub(super) use following::operator;
+
 use std::path::Path;
 
 use plugin_runtime::{Inspection, PluginSource, Role, Runtime, WasiGrant, builtin_names};

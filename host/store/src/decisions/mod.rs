@@ -12,6 +12,8 @@
 pub(crate) mod counted;
 mod list;
 pub(crate) mod payload;
+mod preview;
+mod report_list;
 
 use std::collections::BTreeMap;
 
@@ -25,6 +27,8 @@ use crate::error::StoreError;
 use crate::{Pending, Store, column, control, journal};
 
 pub use list::{Revision, RevisionKind};
+pub use preview::{Move, Placed, Preview, ShownBy};
+pub use report_list::{Decided, DecisionRecord, Deed, ListedReport, REPORTS_LISTED_MAX, ReportFilter, TaintedReports};
 
 /// Bytes of each text of a decision: it is kept for ever.
 pub const TEXT_BYTES_MAX: usize = 1_024;

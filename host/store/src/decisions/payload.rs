@@ -32,6 +32,12 @@ fn numbers(reports: &[JournalSeq]) -> Vec<u64> {
     reports.iter().map(|seq| seq.0).collect()
 }
 
+/// Who released a report and why; `None`: no version of this program wrote it.
+pub(super) fn released_by(payload: &[u8]) -> Option<(String, String)> {
+    let released = wire::Released::decode(payload).ok()?;
+    Some((released.by, released.why))
+}
+
 /// Whether the payload of a decision can be read; entries of other kinds are none of ours.
 pub(crate) fn is_readable(kind: EntryKind, payload: &[u8]) -> bool {
     match kind {
