@@ -32,8 +32,8 @@ const STANDS: [Stand; 11] = [
     stand("glicko2", "glicko2", GLICKO2_PERIODS),
     stand("glicko2", "glicko", GLICKO_PERIODS),
     stand("elo", "elo", "{}"),
-    stand("elo-mmr", "elo_mmr", "{}"),
-    stand("elo-mmr", "elo_mmx", "{}"),
+    stand("elo-mmr", "elo_mmr", r#"{"system":"elo-mmr"}"#),
+    stand("elo-mmr", "elo_mmx", r#"{"system":"elo-mmx"}"#),
 ];
 
 /// Each contest is a whole rating period and each comparison in it a whole game, however long ago the last one was.
@@ -128,13 +128,6 @@ impl Dialect {
 fn translate(parameters: &mut Map<String, Value>) {
     let tolerance = parameters.get("vol_tol").cloned().unwrap_or(json!(VOLATILITY_TOLERANCE));
     parameters.insert("volatility_tolerance".to_owned(), tolerance);
-    let Some(system) = parameters.get("system").and_then(Value::as_str) else { return };
-    let ours = match system {
-        simple if simple.starts_with("SimpleEloMMR") => "simple",
-        gaussian if gaussian.contains("gaussian") => "gaussian",
-        _ => "logistic",
-    };
-    parameters.insert("system".to_owned(), json!(ours));
 }
 
 fn object(value: Value) -> Map<String, Value> {
