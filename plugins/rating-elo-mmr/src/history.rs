@@ -6,8 +6,9 @@
 //!
 //! The factors live in the player's memory: 16 bytes for the Gaussian one, 24 for each performance, the oldest first. The contract
 //! gives 1 KiB, which is [`FACTORS_MAX`]. Of those beyond the engine's limit the oldest is folded into the Gaussian factor with its weight,
-//! as the reference implementation does. With the default drift a factor keeps 0.83 of its weight per contest: of one that is folded
-//! after 24 contests, 1 % is left, and the ratings of 24 and of 42 contests differ by a tenth of a point.
+//! as the reference implementation does. With the default drift a factor keeps 0.83 of its weight per contest, so that 5 % is left of one
+//! that is folded after 16 contests: the figures of `tests/prequential.rs` are the same to 0.0003 with a history of 24, and a player whose
+//! places have nothing to do with his skill ends a point apart from where 42 remembered contests leave him.
 
 use plugin_sdk::Fault;
 

@@ -100,7 +100,7 @@ impl Default for Parameters {
             forecast_noise_duel: 0.7,
             split_ties: false,
             transfer_speed: 1.0,
-            history: 24,
+            history: 16,
             participation: false,
             provisional_deviation: 110.0,
             visible_deviations: 2.0,
