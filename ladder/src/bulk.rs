@@ -433,6 +433,15 @@ impl Journal {
         end(teams.start)..end(teams.end)
     }
 
+    /// Players of one team, by its position in the columns, as numbered by the cohort.
+    ///
+    /// # Panics
+    /// The caller's fault: no such team.
+    #[must_use]
+    pub fn members(&self, team: usize) -> &[u32] {
+        &self.0.entrant[span(&self.0.entrant_end, team)]
+    }
+
     /// Places of one contest, per team.
     ///
     /// # Panics
@@ -586,6 +595,7 @@ mod tests {
         assert_eq!(journal.slice(0..2, |player| player), journal);
         assert!(journal.slice(2..2, |player| player).is_empty());
         assert_eq!((journal.players(1), journal.pairs(1), journal.entrants(1)), ([0, 1, 2].as_slice(), 1, 3..6));
+        assert_eq!((journal.members(2), journal.members(3)), ([0, 1].as_slice(), [2].as_slice()));
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub(crate) struct Generation {
 pub(crate) const BUILDING: u8 = 1;
 pub(crate) const ACTIVE: u8 = 2;
 pub(crate) const RETIRED: u8 = 3;
-const ABANDONED: u8 = 4;
+pub(crate) const ABANDONED: u8 = 4;
 
 impl Store {
     pub(crate) fn engines(&self) -> Arc<Engines> {

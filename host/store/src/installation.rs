@@ -16,6 +16,7 @@ use crate::journal::Due;
 use crate::live::{REPORTS_PER_STEP_MAX, catch_up, note_raters};
 use crate::predictions::note_engine_name;
 use crate::rating::{RatingChange, Standing};
+use crate::rebuilding::{Caller, rebuild};
 use crate::standings::load_changes;
 use crate::{Pending, Store, column, journal};
 
@@ -113,6 +114,11 @@ fn install(
     let ready = Arc::new(Ready { queue, engine, initial: Standing::initial(rating, visible) });
     let engines = store.engines();
     let mut replaced = engines.add(&ready);
+    let goes_on = || engines.is_latest(&ready);
+    if let Err(error) = rebuild(store, &ready, now, Caller { progress: &mut progress, goes_on: &goes_on }) {
+        engines.give_up(&ready, replaced.take());
+        return Err(error);
+    }
     loop {
         if !engines.is_latest(&ready) {
             let leaving = Arc::clone(&ready);

@@ -103,6 +103,56 @@ pub(crate) fn load_due(
     due.collect()
 }
 
+/// A report where it has its turn to be rated, as it is stored.
+pub(crate) struct StoredReport<'a> {
+    /// Where: its own entry, or the one that released it.
+    pub(crate) at: JournalSeq,
+    /// Its own entry.
+    pub(crate) seq: JournalSeq,
+    /// Whether it was held before: it is ratable here.
+    pub(crate) released: bool,
+    /// The report, encoded.
+    pub(crate) payload: &'a [u8],
+}
+
+/// Shows the reports of a queue that have their turn after the first entry and up to the second one, in order, until `look` says no; whether
+/// it never did. The same reports as [`load_reports`], undecoded.
+pub(crate) fn visit_due(
+    connection: &Connection,
+    queue: QueueId,
+    (after, until): (JournalSeq, JournalSeq),
+    mut look: impl FnMut(StoredReport<'_>) -> Result<bool, StoreError>,
+) -> Result<bool, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT seq, payload FROM journal WHERE seq > ?1 AND seq <= ?2 AND queue = ?3 AND kind = 1
+             AND seq NOT IN (SELECT seq FROM skipped_reports) ORDER BY seq",
+    )?;
+    let mut rows = statement.query(params![column::sql(after.0), column::sql(until.0), column::sql(queue.0)])?;
+    while let Some(row) = rows.next()? {
+        let seq = JournalSeq(column::number(row, 0)?);
+        let payload = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+        if !look(StoredReport { at: seq, seq, released: false, payload })? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Reports of a queue that have their turn after the first entry and up to the second one, counted up to `max`.
+pub(crate) fn count_due(
+    connection: &Connection,
+    queue: QueueId,
+    (after, until): (JournalSeq, JournalSeq),
+    max: u32,
+) -> Result<u32, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT count(*) FROM (SELECT 1 FROM journal WHERE seq > ?1 AND seq <= ?2 AND queue = ?3 AND kind = 1
+             AND seq NOT IN (SELECT seq FROM skipped_reports) LIMIT ?4)",
+    )?;
+    let range = params![column::sql(after.0), column::sql(until.0), column::sql(queue.0), max];
+    Ok(statement.query_row(range, |row| row.get(0))?)
+}
+
 /// A report as an entry's payload. Times and numbers keep every bit.
 pub(crate) fn encode(facts: &ReportFacts) -> Vec<u8> {
     let server = match facts.provenance.source {

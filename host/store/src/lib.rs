@@ -13,6 +13,7 @@
 
 mod accounts;
 mod certificates;
+mod changes;
 mod column;
 mod control;
 mod decisions;
@@ -23,6 +24,7 @@ mod installation;
 mod journal;
 mod key_epochs;
 mod leaderboard;
+mod ledger;
 mod live;
 mod login_tickets;
 mod match_details;
@@ -37,7 +39,9 @@ mod predictions;
 mod queue_tickets;
 mod rating;
 mod reader;
+mod rebuilding;
 mod recorded_ticks;
+mod replay;
 mod replay_comparison;
 mod reports;
 mod retention;
@@ -62,6 +66,7 @@ pub use accounts::{
 pub use certificates::{
     AlreadyRevoked, CertificateRefusal, NewCertificate, RenewRefusal, Revocation, Revoked, StoredCertificate, UnknownCertificate,
 };
+pub use changes::{CHANGES_REPORTS_PER_STEP, ChangesBackfill, ChangesStep};
 pub use control::ControlGeneration;
 pub use decisions::{
     BadText, Decided, Decision, DecisionRecord, Deed, ListedReport, Move, NewRevision, Placed, Preview, REPORTS_LISTED_MAX, ReleaseRefusal,
@@ -73,6 +78,7 @@ pub use installation::{InstallRefusal, Installed, ReplayProgress};
 pub use journal::PAYLOAD_BYTES_MAX;
 pub use key_epochs::{KeyEpochRefusal, KeyEpochState, NewKeyEpoch, Nuked, StoredKeyEpoch};
 pub use leaderboard::{HISTORY_ROWS_MAX, HistoryRow, LEADERBOARD_ROWS_MAX, LeaderboardRow, Profile, QueueStanding};
+pub use ledger::{CheckRefusal, DIFFERENCES_LISTED_MAX, Difference, Differences, RatingsCheck};
 pub use live::{REPORTS_PER_STEP_MAX, RatedWaiting};
 pub use login_tickets::{
     FAMILIES_PER_LOGIN_MAX, FamilyId, LoginTicketRefusal, LoginTicketState, NewLoginTicket, PURGED_PER_CALL_MAX, Purged, StoredLoginTicket,
@@ -89,6 +95,7 @@ pub use predictions::{SURPRISES_COMPARED_MAX, StoredPrediction, TEAMS_PAIRED_MAX
 pub use queue_tickets::{Dequeued, EnqueueRefusal, Member, NewQueueTicket, PARTY_MEMBERS_MAX, WaitingMember, WaitingTicket};
 pub use rating::{RatingChange, Unrated};
 pub use reader::{READERS, READS_WAITING_MAX};
+pub use rebuilding::REPORTS_BUILT_IN_MEMORY_MIN;
 pub use recorded_ticks::{RECORDED_BYTES_MAX, RECORDED_TICKS_MAX, RecordedTick};
 pub use replay_comparison::ReplayComparison;
 pub use reports::{AcceptOptions, Accepted, RatingState, StoredAck};

@@ -77,7 +77,7 @@ impl Standing {
 }
 
 /// How one contest ended for one team.
-enum Ending {
+pub(crate) enum Ending {
     Won,
     Lost,
     Drawn,
@@ -172,7 +172,7 @@ fn after(before: Standing, rating: Rating, visible: f64, ending: &Ending, at: Un
 }
 
 /// First alone: won. First together with others: drawn. Anything else: lost.
-fn ending(places: &[u16], place: u16) -> Ending {
+pub(crate) fn ending(places: &[u16], place: u16) -> Ending {
     match (place, places.iter().filter(|&&other| other == 0).count()) {
         (0, 1) => Ending::Won,
         (0, _) => Ending::Drawn,

@@ -30,7 +30,8 @@ fn forget_some(connection: &Connection, queue: QueueId) -> Result<bool, StoreErr
     )?;
     abandon.execute(params![column::sql(queue.0), RETIRED_KEPT])?;
     let mut find = connection.prepare_cached(
-        "SELECT generation FROM generations g WHERE queue = ?1 AND state = 4 AND
+        // What is half-written is somebody's work.
+        "SELECT generation FROM generations g WHERE queue = ?1 AND state = 4 AND lease_until IS NULL AND
              (EXISTS (SELECT 1 FROM rating_changes c WHERE c.generation = g.generation)
               OR EXISTS (SELECT 1 FROM predictions p WHERE p.generation = g.generation)
               OR EXISTS (SELECT 1 FROM ratings r WHERE r.generation = g.generation)

@@ -25,6 +25,7 @@ use crate::journal::Due;
 use crate::plugins::PluginRole;
 use crate::predictions::Prediction;
 use crate::rating::{RatingChange, Standing, step};
+use crate::rebuilding::count_skipped;
 use crate::season_reset::Batch;
 use crate::seasons::{self, Season, Stretch};
 use crate::{Pending, Store, column, journal, standings};
@@ -395,10 +396,6 @@ fn find_start(connection: &Connection, queue: QueueId, digest: Digest, parameter
     })))
 }
 
-fn count_skipped(connection: &Connection) -> Result<u64, StoreError> {
-    Ok(connection.prepare_cached("SELECT count(*) FROM skipped_reports")?.query_row([], |row| column::number(row, 0))?)
-}
-
 /// Whether a generation is as it was when a step began.
 fn is_as_it_was(
     connection: &Connection,
@@ -425,27 +422,8 @@ fn store_work(
     if !is_as_it_was(connection, (generation, revision), after, skipped)? {
         return Ok(false);
     }
-    let mut write = connection.prepare_cached(
-        "INSERT INTO ratings (generation, player, mean, uncertainty, visible, contests, wins, losses, draws, last_at_s, memory)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-         ON CONFLICT (generation, player) DO UPDATE SET mean = ?3, uncertainty = ?4, visible = ?5, contests = ?6, wins = ?7, losses = ?8,
-             draws = ?9, last_at_s = ?10, memory = ?11",
-    )?;
-    for (player, Standing { rating, visible, contests, wins, losses, draws, last_at }) in &work.standings {
-        let (generation, player, at_s) = (column::sql(generation.0), column::sql(player.0), last_at.unwrap_or_default().0);
-        write.execute(params![
-            generation,
-            player,
-            rating.mean,
-            rating.uncertainty,
-            visible,
-            contests,
-            wins,
-            losses,
-            draws,
-            at_s,
-            rating.memory
-        ])?;
+    for (player, standing) in &work.standings {
+        standings::put_standing(connection, generation, *player, standing)?;
     }
     for (seq, facts, changes, prediction) in &work.rated {
         standings::write_changes(connection, generation, *seq, facts, changes, prediction.as_ref())?;

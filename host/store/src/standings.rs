@@ -1,6 +1,8 @@
 //! What a generation stores: standings of players, the engine's memory of the queue, and what each report changed.
 
-use ladder::id::{GenerationId, JournalSeq, PlayerId};
+use std::collections::HashMap;
+
+use ladder::id::{GenerationId, JournalSeq, MatchId, PlayerId};
 use ladder::rating::Rating;
 use ladder::report::ReportFacts;
 use ladder::time::UnixSeconds;
@@ -43,6 +45,32 @@ pub(crate) fn find_standing(connection: &Connection, generation: GenerationId, p
     Ok(statement.query_row(params![column::sql(generation.0), column::sql(player.0)], standing).optional()?)
 }
 
+/// Every standing of a generation, by player.
+pub(crate) fn load_standings(connection: &Connection, generation: GenerationId) -> Result<Vec<(PlayerId, Standing)>, StoreError> {
+    let mut statement = connection.prepare_cached(STANDING)?;
+    let rows = statement.query_map([column::sql(generation.0)], |row| Ok((PlayerId(column::number(row, 9)?), standing(row)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Writes a standing over whatever is there.
+pub(crate) fn put_standing(
+    connection: &Connection,
+    generation: GenerationId,
+    player: PlayerId,
+    standing: &Standing,
+) -> Result<(), StoreError> {
+    let mut put = connection.prepare_cached(
+        "INSERT INTO ratings (generation, player, mean, uncertainty, visible, contests, wins, losses, draws, last_at_s, memory)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+         ON CONFLICT (generation, player) DO UPDATE SET mean = ?3, uncertainty = ?4, visible = ?5, contests = ?6, wins = ?7, losses = ?8,
+             draws = ?9, last_at_s = ?10, memory = ?11",
+    )?;
+    let Standing { rating, visible, contests, wins, losses, draws, last_at } = standing;
+    let (generation, player, at_s) = (column::sql(generation.0), column::sql(player.0), last_at.unwrap_or_default().0);
+    put.execute(params![generation, player, rating.mean, rating.uncertainty, visible, contests, wins, losses, draws, at_s, rating.memory])?;
+    Ok(())
+}
+
 pub(crate) fn write_standing(
     connection: &Connection,
     generation: GenerationId,
@@ -74,6 +102,17 @@ pub(crate) fn write_changes(
     changes: &[RatingChange],
     prediction: Option<&Prediction>,
 ) -> Result<(), StoreError> {
+    write_change_rows(connection, generation, (seq, facts.match_id, facts.provenance.at), changes, prediction)
+}
+
+/// The same, of a report that is known by its entry, its match and when it ended.
+pub(crate) fn write_change_rows(
+    connection: &Connection,
+    generation: GenerationId,
+    (seq, match_id, at): (JournalSeq, Option<MatchId>, UnixSeconds),
+    changes: &[RatingChange],
+    prediction: Option<&Prediction>,
+) -> Result<(), StoreError> {
     if let Some(prediction) = prediction {
         prediction.write(connection, generation, seq)?;
     }
@@ -82,14 +121,14 @@ pub(crate) fn write_changes(
                                      mean, uncertainty, visible, expected)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?;
-    let match_id = facts.match_id.map(|id| column::sql(id.0));
+    let match_id = match_id.map(|id| column::sql(id.0));
     for change in changes {
         statement.execute(params![
             column::sql(generation.0),
             column::sql(change.player.0),
             column::sql(seq.0),
             match_id,
-            facts.provenance.at.0,
+            at.0,
             change.place,
             change.mean_before,
             change.uncertainty_before,
@@ -135,4 +174,17 @@ pub(crate) fn load_changes(
         changes.extend(find.query_row(key, change).optional()?);
     }
     Ok(changes)
+}
+
+/// What every report left behind for one player: mean, uncertainty and visible.
+pub(crate) fn load_change_rows(
+    connection: &Connection,
+    generation: GenerationId,
+    player: PlayerId,
+) -> Result<HashMap<JournalSeq, [f64; 3]>, StoreError> {
+    let mut find =
+        connection.prepare_cached("SELECT seq, mean, uncertainty, visible FROM rating_changes WHERE generation = ?1 AND player = ?2")?;
+    let key = params![column::sql(generation.0), column::sql(player.0)];
+    let rows = find.query_map(key, |row| Ok((JournalSeq(column::number(row, 0)?), [row.get(1)?, row.get(2)?, row.get(3)?])))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -179,10 +179,11 @@ fn reports(connection: &Connection) -> Result<Option<Problem>, StoreError> {
 /// Rated twice or not at all would show here.
 fn ratings(connection: &Connection) -> Result<Vec<Problem>, StoreError> {
     let mut statement = connection.prepare(
-        // Rows of abandoned generations go little by little.
+// Rows of abandoned generations go little by little, and changes of one built in memory come so.
         // After a hard reset a player's contests count anew.
         "WITH hard AS (SELECT generation, (SELECT coalesce(max(s.seq), 0) FROM seasons s WHERE s.queue = g.queue AND s.reset = 1
-                                           AND s.seq <= coalesce(g.rated_through, s.seq)) AS seq FROM generations g WHERE state <> 4)
+                                           AND s.seq <= coalesce(g.rated_through, s.seq)) AS seq
+                       FROM generations g WHERE state <> 4 AND changes_through >= built_through)
          SELECT generation, count(*) FROM ratings r JOIN hard USING (generation) WHERE contests <>
              (SELECT count(*) FROM rating_changes c LEFT JOIN released_reports l ON l.seq = c.seq
               WHERE c.generation = r.generation AND c.player = r.player AND coalesce(l.released_by, c.seq) > hard.seq)

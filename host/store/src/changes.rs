@@ -1,0 +1,219 @@
+//! What each report changed, written afterwards for a generation that was built in memory: little by little, while the host serves.
+//!
+//! The generation says up to which entry it was built so, and up to which entry the changes are there. Whoever goes on rates the journal up to
+//! there once more in memory, and from there on writes down what every report did, in short transactions. A process that dies loses no more
+//! than the last of them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use ladder::id::{GenerationId, JournalSeq, MatchId, PlayerId, QueueId};
+use ladder::time::UnixSeconds;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use crate::engines::Ready;
+use crate::error::StoreError;
+use crate::generations::find_active;
+use crate::installation::ReplayProgress;
+use crate::rating::RatingChange;
+use crate::replay::{Chunk, Replay, Roster, Stop, Stretch, Traced, run};
+use crate::{Pending, Store, column, standings};
+
+/// Reports whose changes one transaction writes: what it takes must not be felt by the reports of players.
+pub const CHANGES_REPORTS_PER_STEP: usize = 64;
+/// Reports that are rated at a time to be written in some steps.
+const REPORTS_PER_CHUNK: usize = 1_024;
+
+/// Writes what the reports of a queue changed, for the generation in force.
+pub struct ChangesBackfill {
+    store: Store,
+    queue: QueueId,
+    work: Option<Work>,
+}
+
+/// What one step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangesStep {
+    /// Every change is there.
+    Complete,
+    /// Some were written, and there are more.
+    Advanced(ReplayProgress),
+    /// This process does not have the engine in force, or it does not rate any more what it rated before: the changes stay as they are.
+    Stuck,
+}
+
+struct Work {
+    generation: GenerationId,
+    replay: Replay,
+    roster: Roster,
+    /// Rated, not yet written.
+    ready: VecDeque<Changed>,
+    /// Every entry up to here is written, or in `ready`.
+    through: JournalSeq,
+    /// Every entry up to here is written.
+    written: JournalSeq,
+}
+
+/// One report.
+struct Changed {
+    at: JournalSeq,
+    seq: JournalSeq,
+    match_id: Option<MatchId>,
+    at_s: UnixSeconds,
+    changes: Vec<RatingChange>,
+}
+
+/// A generation in force to which changes are missing.
+#[derive(Clone, Copy)]
+struct Owing {
+    generation: GenerationId,
+    changes_through: JournalSeq,
+    built_through: JournalSeq,
+}
+
+impl Store {
+    /// What writes the changes of a queue; nothing is looked at before [`ChangesBackfill::advance`].
+    #[must_use]
+    pub fn changes_backfill(&self, queue: QueueId) -> ChangesBackfill {
+        ChangesBackfill { store: self.clone(), queue, work: None }
+    }
+
+    /// How far the changes of a queue's ratings are written; `None`: all are there.
+    pub fn changes_progress(&self, queue: QueueId) -> Pending<Option<ReplayProgress>> {
+        self.read_public(move |connection| {
+            let owing = find_owing(connection, queue)?;
+            Ok(owing.map(|owing| ReplayProgress { through: owing.changes_through, head: owing.built_through }))
+        })
+    }
+}
+
+impl ChangesBackfill {
+    /// Writes the changes of up to [`CHANGES_REPORTS_PER_STEP`] reports. Blocks for reading, rating and writing: for a thread of its own. The
+    /// first step after a start rates in memory what was written before.
+    ///
+    /// # Errors
+    /// The environment's fault: nothing of the step is stored.
+    pub fn advance(&mut self) -> Result<ChangesStep, StoreError> {
+        let queue = self.queue;
+        let found = self.store.read_public(move |connection| {
+            let Some(owing) = find_owing(connection, queue)? else { return Ok(None) };
+            Ok(find_active(connection, queue)?.map(|active| (owing, active)))
+        });
+        let Some((owing, active)) = found.wait()? else {
+            self.work = None;
+            return Ok(ChangesStep::Complete);
+        };
+        let Ok(ready) = self.store.engines().find(queue, &active) else { return Ok(ChangesStep::Stuck) };
+        // Another generation, or another process wrote meanwhile.
+        let fits = |work: &Work| work.generation == owing.generation && work.written == owing.changes_through;
+        let mut work = match self.work.take().filter(fits) {
+            Some(work) => work,
+            None => match self.start(&ready, owing)? {
+                Some(work) => work,
+                None => return Ok(ChangesStep::Stuck),
+            },
+        };
+        if work.ready.is_empty() && !work.rate(&self.store, queue, owing.built_through)? {
+            return Ok(ChangesStep::Stuck);
+        }
+        let through = work.write(&self.store, owing)?;
+        let complete = through >= owing.built_through;
+        self.work = (!complete).then_some(work);
+        Ok(if complete { ChangesStep::Complete } else { ChangesStep::Advanced(ReplayProgress { through, head: owing.built_through }) })
+    }
+
+    /// Rates what is written already.
+    fn start(&self, ready: &Arc<Ready>, owing: Owing) -> Result<Option<Work>, StoreError> {
+        let mut replay = Replay::new(self.queue, Arc::clone(&ready.engine), ready.initial.clone(), false);
+        let ended = run(&self.store, &mut replay, Roster::default(), owing.changes_through, |_| Ok(true))?;
+        let Ok(roster) = ended else { return Ok(None) };
+        let settled = replay.settle().is_ok();
+        let (generation, through) = (owing.generation, owing.changes_through);
+        Ok(settled.then(|| Work { generation, replay, roster, ready: VecDeque::new(), through, written: through }))
+    }
+}
+
+impl Work {
+    /// Rates the next reports; `false`: the engine does not.
+    fn rate(&mut self, store: &Store, queue: QueueId, until: JournalSeq) -> Result<bool, StoreError> {
+        let stretch = Stretch { queue, after: self.through, until, reports_max: REPORTS_PER_CHUNK };
+        let mut roster = std::mem::take(&mut self.roster);
+        let gather = move |connection: &Connection| Ok((Chunk::gather(connection, stretch, &mut roster)?, roster));
+        let chunk;
+        (chunk, self.roster) = store.read_public(gather).wait()?;
+        let ready = &mut self.ready;
+        let stop: Option<Stop> = self.replay.rate_traced(&chunk, |traced| collect(&traced, ready));
+        self.through = chunk.through;
+        Ok(stop.is_none())
+    }
+
+    /// Writes some of what is rated; returns how far everything is written now.
+    fn write(&mut self, store: &Store, owing: Owing) -> Result<JournalSeq, StoreError> {
+        let some = self.ready.len().min(CHANGES_REPORTS_PER_STEP);
+        let some: Vec<Changed> = self.ready.drain(..some).collect();
+        let through = match some.last() {
+            Some(last) if !self.ready.is_empty() => last.at,
+            _ => self.through,
+        };
+        let write = move |connection: &Connection| write_changed(connection, owing, &some, through);
+        store.write(write).wait()?;
+        self.written = through;
+        Ok(through)
+    }
+}
+
+/// What every contest of a chunk changed, player by player as the report names them.
+fn collect(traced: &Traced<'_>, ready: &mut VecDeque<Changed>) {
+    let (journal, chunk) = (&traced.chunk.journal, traced.chunk);
+    let mut beliefs = traced.before.clone();
+    for contest in 0..traced.contests {
+        let turn = chunk.turns[contest];
+        let places = journal.places(contest);
+        let mut changes = Vec::with_capacity(journal.players(contest).len());
+        let mut entrants = journal.entrants(contest);
+        for (team, members) in journal.teams(contest).map(|team| journal.members(team)).enumerate() {
+            for (&player, at) in members.iter().zip(entrants.by_ref()) {
+                let after = [traced.trace.mean[at], traced.trace.uncertainty[at], traced.trace.visible[at]];
+                let before = std::mem::replace(&mut beliefs[player as usize], after);
+                let player = traced.replay.players()[chunk.players[player as usize] as usize];
+                changes.push(change(player, places[team], before, after));
+            }
+        }
+        let at_s = UnixSeconds(journal.columns().at_s[contest]);
+        ready.push_back(Changed { at: turn.at, seq: turn.seq, match_id: turn.match_id, at_s, changes });
+    }
+}
+
+fn change(player: PlayerId, place: u16, before: [f64; 3], after: [f64; 3]) -> RatingChange {
+    let ([mean_before, uncertainty_before, visible_before], [mean, uncertainty, visible]) = (before, after);
+    RatingChange { player, place, mean_before, uncertainty_before, visible_before, mean, uncertainty, visible }
+}
+
+/// Stores changes, unless somebody else did or the generation is not in force any more: then there is nothing to do.
+fn write_changed(connection: &Connection, owing: Owing, some: &[Changed], through: JournalSeq) -> Result<(), StoreError> {
+    let mut note = connection
+        .prepare_cached("UPDATE generations SET changes_through = ?3 WHERE generation = ?1 AND state = 2 AND changes_through = ?2")?;
+    let generation = owing.generation;
+    let noted = note.execute(params![column::sql(generation.0), column::sql(owing.changes_through.0), column::sql(through.0)])?;
+    if noted == 1 {
+        for Changed { seq, match_id, at_s, changes, .. } in some {
+            standings::write_change_rows(connection, generation, (*seq, *match_id, *at_s), changes)?;
+        }
+    }
+    Ok(())
+}
+
+fn find_owing(connection: &Connection, queue: QueueId) -> Result<Option<Owing>, StoreError> {
+    let mut find = connection.prepare_cached(
+        "SELECT generation, changes_through, built_through FROM generations
+         WHERE queue = ?1 AND state = 2 AND changes_through < built_through",
+    )?;
+    let owing = |row: &Row<'_>| {
+        Ok(Owing {
+            generation: GenerationId(column::number(row, 0)?),
+            changes_through: JournalSeq(column::number(row, 1)?),
+            built_through: JournalSeq(column::number(row, 2)?),
+        })
+    };
+    Ok(find.query_row([column::sql(queue.0)], owing).optional()?)
+}

@@ -1,0 +1,360 @@
+//! A queue's journal rated in memory: thousands of reports a call, and bit for bit what the live path makes of them.
+//!
+//! ```text
+//! reader: entries -> columns (chunk n + 1)   |   this thread: chunk n -> engine -> standings in memory
+//! ```
+//! An engine without the bulk interface is asked contest by contest through the same loop. A contest that the engine does not rate ends the
+//! replay exactly before it. If the bulk interface itself faults, the replay is worth nothing: what it said before may be wrong, too.
+//!
+//! Memory: per player some 60 bytes and what the engine remembers of the player, and two chunks of at most 8 MiB of payload each.
+
+mod chunk;
+
+use std::sync::Arc;
+
+use ladder::bulk::{BulkRatingEngine, Cohort, Outcome, Trace};
+use ladder::fault::PluginFault;
+use ladder::id::{JournalSeq, PlayerId, QueueId};
+use ladder::rating::{QUEUE_MEMORY_BYTES_MAX, Rating, RatingEngine};
+use ladder::time::UnixSeconds;
+
+use crate::error::StoreError;
+use crate::rating::{Ending, Standing, ending};
+use crate::{Pending, Store};
+pub(crate) use chunk::{CHUNK_REPORTS_MAX, Chunk, Roster, Stretch};
+
+/// How a player's contests ended.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    wins: u32,
+    losses: u32,
+    draws: u32,
+}
+
+/// A generation in memory.
+pub(crate) struct Replay {
+    engine: Arc<dyn RatingEngine>,
+    queue: QueueId,
+    initial: Standing,
+    /// By their number in the roster.
+    players: Vec<PlayerId>,
+    cohort: Cohort,
+    tallies: Vec<Tally>,
+    visible: Vec<f64>,
+    /// Whether `visible` is behind `cohort`: the bulk interface says it for all players at the end.
+    visible_behind: bool,
+    memory: Vec<u8>,
+    /// Every entry up to here was looked at.
+    through: JournalSeq,
+    reports: u64,
+    /// The bulk interface is not asked any more.
+    one_by_one: bool,
+}
+
+/// How a replay ended before its end.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Stop {
+    /// The engine does not rate this report.
+    Fault(JournalSeq, PluginFault),
+    /// The bulk interface faulted: begin again, one by one.
+    Bulk(PluginFault),
+    /// The caller wants no more.
+    Asked,
+}
+
+/// What one chunk came to.
+struct Rated {
+    /// Contests of it that were rated, from the first.
+    contests: usize,
+    /// What each left behind, if it was asked for.
+    trace: Trace,
+    fault: Option<PluginFault>,
+}
+
+impl Rated {
+    fn nothing() -> Self {
+        Self { contests: 0, trace: Trace::default(), fault: None }
+    }
+}
+
+/// A chunk after it was rated, for whoever writes down what it changed.
+pub(crate) struct Traced<'a> {
+    pub(crate) replay: &'a Replay,
+    pub(crate) chunk: &'a Chunk,
+    pub(crate) contests: usize,
+    pub(crate) trace: &'a Trace,
+    /// Before the chunk, by the chunk's numbers: mean, uncertainty, visible.
+    pub(crate) before: Vec<[f64; 3]>,
+}
+
+impl Replay {
+    /// A replay from the start of the journal. `one_by_one`: without the bulk interface.
+    pub(crate) fn new(queue: QueueId, engine: Arc<dyn RatingEngine>, initial: Standing, one_by_one: bool) -> Self {
+        Self {
+            one_by_one: one_by_one || engine.bulk().is_none(),
+            engine,
+            queue,
+            initial,
+            players: Vec::new(),
+            cohort: Cohort::default(),
+            tallies: Vec::new(),
+            visible: Vec::new(),
+            visible_behind: false,
+            memory: Vec::new(),
+            through: JournalSeq(0),
+            reports: 0,
+        }
+    }
+
+    /// Goes on from what is stored at entry `through`.
+    pub(crate) fn resume(&mut self, through: JournalSeq, memory: Vec<u8>, standings: Vec<(PlayerId, Standing)>, roster: &mut Roster) {
+        for (player, standing) in standings {
+            roster.number(player);
+            self.players.push(player);
+            self.cohort.push(&standing.rating, standing.contests, standing.last_at.unwrap_or_default());
+            self.tallies.push(Tally { wins: standing.wins, losses: standing.losses, draws: standing.draws });
+            self.visible.push(standing.visible);
+        }
+        (self.through, self.memory) = (through, memory);
+    }
+
+    pub(crate) fn through(&self) -> JournalSeq {
+        self.through
+    }
+
+    /// Reports that were rated.
+    pub(crate) fn reports(&self) -> u64 {
+        self.reports
+    }
+
+    pub(crate) fn players(&self) -> &[PlayerId] {
+        &self.players
+    }
+
+    /// What the engine remembers of the queue.
+    pub(crate) fn memory(&self) -> &[u8] {
+        &self.memory
+    }
+
+    /// One player, by number in the roster; `None` for one who was named and not rated. Call [`Self::settle`] before.
+    pub(crate) fn standing(&self, number: usize) -> Option<Standing> {
+        // Cannot truncate: the roster numbers with 32 bits.
+        let (contests, last_at) = self.cohort.played(number as u32);
+        let Tally { wins, losses, draws } = self.tallies[number];
+        let rating = self.cohort.rating(number as u32);
+        (contests > 0).then(|| Standing { rating, visible: self.visible[number], contests, wins, losses, draws, last_at: Some(last_at) })
+    }
+
+    /// Asks the engine what people see of every player, if that is not known.
+    pub(crate) fn settle(&mut self) -> Result<(), PluginFault> {
+        if !self.visible_behind {
+            return Ok(());
+        }
+        let engine = Arc::clone(&self.engine);
+        let shown = bulk(engine.as_ref())?.visible_many(&self.cohort)?;
+        let rated = self.visible.iter_mut().zip(shown).zip(self.cohort.contests()).filter(|(_, contests)| **contests > 0);
+        rated.for_each(|((visible, shown), _)| *visible = shown);
+        self.visible_behind = false;
+        Ok(())
+    }
+
+    /// Rates a chunk that begins where this replay is.
+    pub(crate) fn rate(&mut self, chunk: &Chunk) -> Option<Stop> {
+        self.welcome(chunk);
+        match self.rate_chunk(chunk, false) {
+            Ok(rated) => self.conclude(chunk, &rated),
+            Err(fault) => Some(Stop::Bulk(fault)),
+        }
+    }
+
+    /// The same, and shows what every contest changed.
+    pub(crate) fn rate_traced(&mut self, chunk: &Chunk, look: impl FnOnce(Traced<'_>)) -> Option<Stop> {
+        self.welcome(chunk);
+        let belief = |&number: &u32| {
+            let number = number as usize;
+            [self.cohort.means()[number], self.cohort.uncertainties()[number], self.visible[number]]
+        };
+        let before: Vec<[f64; 3]> = chunk.players.iter().map(belief).collect();
+        let rated = match self.rate_chunk(chunk, true) {
+            Ok(rated) => rated,
+            Err(fault) => return Some(Stop::Bulk(fault)),
+        };
+        let stop = self.conclude(chunk, &rated);
+        look(Traced { replay: self, chunk, contests: rated.contests, trace: &rated.trace, before });
+        stop
+    }
+
+    fn conclude(&mut self, chunk: &Chunk, rated: &Rated) -> Option<Stop> {
+        self.reports += rated.contests as u64;
+        match &rated.fault {
+            None => {
+                self.through = chunk.through;
+                None
+            }
+            Some(fault) => {
+                let at = chunk.turns[rated.contests].at;
+                self.through = JournalSeq(at.0 - 1);
+                Some(Stop::Fault(chunk.turns[rated.contests].seq, fault.clone()))
+            }
+        }
+    }
+
+    /// Newcomers stand where everybody starts.
+    fn welcome(&mut self, chunk: &Chunk) {
+        for &player in &chunk.newcomers {
+            self.players.push(player);
+            self.cohort.push(&self.initial.rating, 0, UnixSeconds::default());
+            self.tallies.push(Tally::default());
+            self.visible.push(self.initial.visible);
+        }
+    }
+
+    /// Rates the contests of a chunk up to the first that the engine does not rate.
+    ///
+    /// # Errors
+    /// The bulk interface faulted: this replay is worth nothing.
+    fn rate_chunk(&mut self, chunk: &Chunk, traced: bool) -> Result<Rated, PluginFault> {
+        if self.one_by_one {
+            return Ok(self.rate_one_by_one(chunk, traced));
+        }
+        let engine = Arc::clone(&self.engine);
+        let outcome = bulk(engine.as_ref())?.rate_many(&self.memory, self.cohort.pick(&chunk.players), &chunk.journal, traced)?;
+        let Some(&declined) = outcome.declined.first() else {
+            return Ok(self.take(chunk, chunk.journal.len(), outcome, traced));
+        };
+        // The contests after it were rated as if it had never been: once more without them.
+        let fault = Some(PluginFault::Declined { detail: declined.detail });
+        if declined.contest == 0 {
+            return Ok(Rated { fault, ..Rated::nothing() });
+        }
+        let before = chunk.journal.slice(0..declined.contest, |player| player);
+        let outcome = bulk(engine.as_ref())?.rate_many(&self.memory, self.cohort.pick(&chunk.players), &before, traced)?;
+        if !outcome.declined.is_empty() {
+            return Err(PluginFault::BadOutput { place: "rate-many", problem: "declined other contests when asked again".into() });
+        }
+        Ok(Rated { fault, ..self.take(chunk, declined.contest, outcome, traced) })
+    }
+
+    fn take(&mut self, chunk: &Chunk, contests: usize, outcome: Outcome, traced: bool) -> Rated {
+        let Outcome { cohort, memory, trace, .. } = outcome;
+        self.cohort.put_back(&chunk.players, cohort);
+        self.memory = memory;
+        self.tally(chunk, contests);
+        self.show(chunk, contests, &trace, traced);
+        Rated { contests, trace, fault: None }
+    }
+
+    fn rate_one_by_one(&mut self, chunk: &Chunk, traced: bool) -> Rated {
+        let mut rated = Rated::nothing();
+        let mut cohort = self.cohort.pick(&chunk.players);
+        for contest in 0..chunk.journal.len() {
+            match self.rate_one(chunk, contest, &mut cohort, traced.then_some(&mut rated.trace)) {
+                Ok(()) => rated.contests += 1,
+                Err(fault) => {
+                    rated.fault = Some(fault);
+                    break;
+                }
+            }
+        }
+        self.cohort.put_back(&chunk.players, cohort);
+        self.tally(chunk, rated.contests);
+        rated
+    }
+
+    fn rate_one(&mut self, chunk: &Chunk, contest: usize, cohort: &mut Cohort, trace: Option<&mut Trace>) -> Result<(), PluginFault> {
+        let asked = chunk.journal.contest(contest, cohort);
+        let update = self.engine.rate(&self.memory, &asked)?;
+        let sound = update.ratings.len() == asked.entrants.len()
+            && update.visible.len() == asked.entrants.len()
+            && update.ratings.iter().all(Rating::is_sound)
+            && update.visible.iter().all(|shown| shown.is_finite())
+            && update.memory.len() <= QUEUE_MEMORY_BYTES_MAX;
+        if !sound {
+            return Err(PluginFault::BadOutput { place: "rate", problem: "ratings or a memory that cannot be stored".into() });
+        }
+        let players = chunk.journal.players(contest);
+        for (&player, (rating, &visible)) in players.iter().zip(update.ratings.iter().zip(&update.visible)) {
+            let (contests, _) = cohort.played(player);
+            cohort.set(player, (rating.mean, rating.uncertainty), contests.saturating_add(1), asked.setting.at_s, &rating.memory);
+            self.visible[chunk.players[player as usize] as usize] = visible;
+        }
+        if let Some(trace) = trace {
+            trace.mean.extend(update.ratings.iter().map(|rating| rating.mean));
+            trace.uncertainty.extend(update.ratings.iter().map(|rating| rating.uncertainty));
+            trace.visible.extend_from_slice(&update.visible);
+        }
+        self.memory = update.memory;
+        Ok(())
+    }
+
+    /// What people see after a chunk that was rated in one call.
+    fn show(&mut self, chunk: &Chunk, contests: usize, trace: &Trace, traced: bool) {
+        if !traced {
+            self.visible_behind |= contests > 0;
+            return;
+        }
+        for contest in 0..contests {
+            for (&player, at) in chunk.journal.players(contest).iter().zip(chunk.journal.entrants(contest)) {
+                self.visible[chunk.players[player as usize] as usize] = trace.visible[at];
+            }
+        }
+    }
+
+    fn tally(&mut self, chunk: &Chunk, contests: usize) {
+        for contest in 0..contests {
+            let places = chunk.journal.places(contest);
+            for (team, members) in chunk.journal.teams(contest).enumerate().map(|(team, at)| (team, chunk.journal.members(at))) {
+                let ended = ending(places, places[team]);
+                for &player in members {
+                    let tally = &mut self.tallies[chunk.players[player as usize] as usize];
+                    let count = match ended {
+                        Ending::Won => &mut tally.wins,
+                        Ending::Lost => &mut tally.losses,
+                        Ending::Drawn => &mut tally.draws,
+                    };
+                    *count = count.saturating_add(1);
+                }
+            }
+        }
+    }
+}
+
+fn bulk(engine: &dyn RatingEngine) -> Result<&dyn BulkRatingEngine, PluginFault> {
+    let withdrawn = || PluginFault::BadOutput { place: "rate-many", problem: "it came out otherwise than from `rate` before".into() };
+    engine.bulk().ok_or_else(withdrawn)
+}
+
+/// Rates on until entry `until`. `look` sees the replay after every chunk and says whether it goes on. What was read in advance is lost with a
+/// stop: the roster comes back only without one.
+pub(crate) fn run(
+    store: &Store,
+    replay: &mut Replay,
+    roster: Roster,
+    until: JournalSeq,
+    mut look: impl FnMut(&mut Replay) -> Result<bool, StoreError>,
+) -> Result<Result<Roster, Stop>, StoreError> {
+    if replay.through >= until {
+        return Ok(Ok(roster));
+    }
+    let queue = replay.queue;
+    let read = |after: JournalSeq, mut roster: Roster| -> Pending<(Chunk, Roster)> {
+        let stretch = Stretch { queue, after, until, reports_max: CHUNK_REPORTS_MAX };
+        store.read_public(move |connection| Ok((Chunk::gather(connection, stretch, &mut roster)?, roster)))
+    };
+    let mut coming = read(replay.through, roster);
+    loop {
+        let (chunk, roster) = coming.wait()?;
+        // The next chunk is read while this one is rated.
+        let (next, last) = if chunk.complete { (None, Some(roster)) } else { (Some(read(chunk.through, roster)), None) };
+        if let Some(stop) = replay.rate(&chunk) {
+            return Ok(Err(stop));
+        }
+        if !look(replay)? {
+            return Ok(Err(Stop::Asked));
+        }
+        match (next, last) {
+            (Some(next), _) => coming = next,
+            (None, last) => return Ok(Ok(last.unwrap_or_default())),
+        }
+    }
+}
