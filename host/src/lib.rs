@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod author;
+mod changes;
 pub mod cli;
 pub mod clock;
 pub mod compare;

@@ -24,6 +24,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Admission, AdmissionLimits};
+use crate::changes;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::directory::Directory;
@@ -255,6 +256,7 @@ pub async fn start_at(config: Config, keyring: Keyring, clock: Clock) -> Result<
     let queues: Vec<_> = in_service.iter().map(|queue| Arc::clone(queue.watched())).collect();
     let (for_reloading, play_too) = (Arc::clone(&config), Arc::clone(&play));
     let for_shadows = ShadowParts { runtime: runtime.clone(), store: store.clone(), metrics: Arc::clone(&metrics), clock: clock.clone() };
+    let queue_ids = play.queues().iter().map(|queue| queue.id).collect();
     let shadowed = play.queues().iter().zip(&config.queues);
     let shadowed = shadowed.map(|(queue, config)| (queue.id, config.clone(), Arc::clone(&queue.recorder))).collect();
     let (shadows, queue_shadows) = Shadows::new(&for_shadows, &config, shadowed);
@@ -292,6 +294,7 @@ pub async fn start_at(config: Config, keyring: Keyring, clock: Clock) -> Result<
     let mut tasks = vec![
         tokio::spawn(Arc::clone(&play).run(stop.clone())),
         tokio::spawn(watch.run(generation, stop.clone())),
+        tokio::spawn(changes::run(store.clone(), queue_ids, stop.clone())),
         tokio::spawn(plugin_gauges::run(queues.clone(), Arc::clone(&metrics), stop.clone())),
         tokio::spawn(Arc::clone(&reloader).run(stop.clone())),
         tokio::spawn(Arc::clone(&gate).listen(Channel::S2s, s2s)),

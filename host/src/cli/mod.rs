@@ -12,6 +12,7 @@ mod incident;
 mod init;
 mod journal;
 mod key;
+mod ledger;
 mod matches;
 mod openapi;
 mod plugin;
@@ -90,6 +91,9 @@ enum Command {
     /// Take back what a game server did to the ratings, and undo that.
     #[command(subcommand, after_help = "Example: ranked incident rollback --server 7f0c --since \"6h ago\"")]
     Incident(incident::Command),
+    /// The ratings in force: checked against the journal, and built again from it.
+    #[command(subcommand, after_help = "Example: ranked ledger verify")]
+    Ledger(ledger::Command),
     /// Run a whole community here for a look: host, game servers and players, over real TCP.
     #[command(after_help = "Example: ranked demo --players 40 --seconds 300")]
     Demo(demo::Arguments),
@@ -136,6 +140,7 @@ fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failure> {
         Command::Match(command) => matches::run(context, command),
         Command::Report(command) => report::run(context, command),
         Command::Incident(command) => incident::run(context, command),
+        Command::Ledger(command) => ledger::run(context, command),
         Command::Demo(arguments) => demo::run(context, arguments),
         Command::Openapi => openapi::run(context),
     }

@@ -16,7 +16,7 @@ use crate::error::StoreError;
 use crate::generations::find_active;
 use crate::installation::ReplayProgress;
 use crate::rating::RatingChange;
-use crate::replay::{Chunk, Replay, Roster, Stop, Stretch, Traced, run};
+use crate::replay::{Chunk, Replay, Roster, Stop, Traced, run};
 use crate::{Pending, Store, column, standings};
 
 /// Reports whose changes one transaction writes: what it takes must not be felt by the reports of players.
@@ -34,9 +34,9 @@ pub struct ChangesBackfill {
 /// What one step came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangesStep {
-    /// Every change is there.
+    /// Every change was there already.
     Complete,
-    /// Some were written, and there are more.
+    /// Some were written.
     Advanced(ReplayProgress),
     /// This process does not have the engine in force, or it does not rate any more what it rated before: the changes stay as they are.
     Stuck,
@@ -108,23 +108,22 @@ impl ChangesBackfill {
         let fits = |work: &Work| work.generation == owing.generation && work.written == owing.changes_through;
         let mut work = match self.work.take().filter(fits) {
             Some(work) => work,
-            None => match self.start(&ready, owing)? {
+            None => match self.start(&ready, active.revision, owing)? {
                 Some(work) => work,
                 None => return Ok(ChangesStep::Stuck),
             },
         };
-        if work.ready.is_empty() && !work.rate(&self.store, queue, owing.built_through)? {
+        if work.ready.is_empty() && !work.rate(&self.store, owing.built_through)? {
             return Ok(ChangesStep::Stuck);
         }
         let through = work.write(&self.store, owing)?;
-        let complete = through >= owing.built_through;
-        self.work = (!complete).then_some(work);
-        Ok(if complete { ChangesStep::Complete } else { ChangesStep::Advanced(ReplayProgress { through, head: owing.built_through }) })
+        self.work = Some(work);
+        Ok(ChangesStep::Advanced(ReplayProgress { through, head: owing.built_through }))
     }
 
     /// Rates what is written already.
-    fn start(&self, ready: &Arc<Ready>, owing: Owing) -> Result<Option<Work>, StoreError> {
-        let mut replay = Replay::new(self.queue, Arc::clone(&ready.engine), ready.initial.clone(), false);
+    fn start(&self, ready: &Arc<Ready>, revision: u64, owing: Owing) -> Result<Option<Work>, StoreError> {
+        let mut replay = Replay::new((self.queue, revision), Arc::clone(&ready.engine), ready.initial.clone(), false);
         let ended = run(&self.store, &mut replay, Roster::default(), owing.changes_through, |_| Ok(true))?;
         let Ok(roster) = ended else { return Ok(None) };
         let settled = replay.settle().is_ok();
@@ -135,8 +134,8 @@ impl ChangesBackfill {
 
 impl Work {
     /// Rates the next reports; `false`: the engine does not.
-    fn rate(&mut self, store: &Store, queue: QueueId, until: JournalSeq) -> Result<bool, StoreError> {
-        let stretch = Stretch { queue, after: self.through, until, reports_max: REPORTS_PER_CHUNK };
+    fn rate(&mut self, store: &Store, until: JournalSeq) -> Result<bool, StoreError> {
+        let stretch = self.replay.next(until, REPORTS_PER_CHUNK);
         let mut roster = std::mem::take(&mut self.roster);
         let gather = move |connection: &Connection| Ok((Chunk::gather(connection, stretch, &mut roster)?, roster));
         let chunk;

@@ -69,6 +69,13 @@ pub(crate) struct Generation {
     pub(crate) rated_through: Option<JournalSeq>,
 }
 
+impl Generation {
+    /// Whether what comes after `through` waits here, too.
+    pub(crate) fn waits_at(&self, through: JournalSeq) -> bool {
+        self.rated_through.is_some_and(|waited_after| waited_after <= through)
+    }
+}
+
 /// States of the table. The numbers are stored.
 pub(crate) const BUILDING: u8 = 1;
 pub(crate) const ACTIVE: u8 = 2;

@@ -11,7 +11,7 @@ use rusqlite::{Connection, params};
 use crate::decisions::counted;
 use crate::engines::Ready;
 use crate::error::StoreError;
-use crate::generations::{RETIRED, activate, find_active, find_or_insert_building, set_rated_through};
+use crate::generations::{ABANDONED, RETIRED, activate, find_active, find_or_insert_building, set_rated_through};
 use crate::journal::Due;
 use crate::live::{REPORTS_PER_STEP_MAX, catch_up, note_raters};
 use crate::predictions::note_engine_name;
@@ -127,7 +127,7 @@ fn install(
             return Ok(Err(InstallRefusal::Superseded));
         }
         let builder = Arc::clone(&ready);
-        match store.write(move |connection| build(connection, &builder, now)).wait() {
+        match store.write(move |connection| build(connection, &builder, None, now)).wait() {
             Ok(Build::Active(installed)) => {
                 engines.forget_older(&ready);
                 return Ok(Ok(installed));
@@ -153,20 +153,29 @@ fn lay_aside(connection: &Connection, ready: &Ready) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// A generation that is built beside the one that serves, and how far it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Again {
+    pub(crate) generation: GenerationId,
+    pub(crate) revision: u64,
+    pub(crate) after: JournalSeq,
+}
+
 /// What one step of building came to.
-enum Build {
+pub(crate) enum Build {
     Active(Installed),
     More(ReplayProgress),
     Refused(InstallRefusal),
 }
 
 /// One step: nothing to do, a few reports more, or the activation. Two processes that build the same generation help each other: how far it
-/// is stands in the database.
-fn build(connection: &Connection, ready: &Ready, now: UnixMillis) -> Result<Build, StoreError> {
+/// is stands in the database. `again`: this generation is activated, whatever the active one is.
+pub(crate) fn build(connection: &Connection, ready: &Ready, again: Option<Again>, now: UnixMillis) -> Result<Build, StoreError> {
     let queue = ready.queue;
     let active = find_active(connection, queue)?;
     let revision = counted::newest_revision(connection, queue)?;
     if let Some(active) = &active
+        && again.is_none()
         && ready.is(queue, active.digest, &active.parameters)
         && active.revision == revision
     {
@@ -174,12 +183,20 @@ fn build(connection: &Connection, ready: &Ready, now: UnixMillis) -> Result<Buil
         return Ok(Build::Active(Installed { generation, rebuilt: false, waits, released: Vec::new() }));
     }
     let engine = (ready.engine.digest(), ready.engine.parameters());
-    let Some((generation, after)) = find_or_insert_building(connection, queue, revision, engine, &ready.initial, now)? else {
-        return Ok(Build::Refused(InstallRefusal::UnknownQueue { queue }));
+    let (generation, after) = match again {
+        Some(again) if again.revision == revision => (again.generation, again.after),
+        Some(_) => return Ok(Build::Refused(InstallRefusal::Superseded)),
+        None => match find_or_insert_building(connection, queue, revision, engine, &ready.initial, now)? {
+            Some(found) => found,
+            None => return Ok(Build::Refused(InstallRefusal::UnknownQueue { queue })),
+        },
     };
     let caught_up = catch_up(connection, (generation, revision), ready, after, REPORTS_PER_STEP_MAX)?;
     match caught_up.fault {
-        Some((seq, fault)) if active.is_some() => return Ok(Build::Refused(InstallRefusal::Replay { seq, fault })),
+        // The ratings in force that wait at this very report are no better.
+        Some((seq, fault)) if active.as_ref().is_some_and(|active| again.is_none() || !active.waits_at(caught_up.through)) => {
+            return Ok(Build::Refused(InstallRefusal::Replay { seq, fault }));
+        }
         None if !caught_up.complete => {
             set_rated_through(connection, generation, Some(caught_up.through))?;
             let head = journal::head(connection)?.map_or(JournalSeq(0), |(seq, _)| seq);
@@ -196,8 +213,21 @@ fn build(connection: &Connection, ready: &Ready, now: UnixMillis) -> Result<Buil
         }
         None => Vec::new(),
     };
+    if again.is_some() {
+        make_room(connection, ready, revision)?;
+    }
     activate(connection, queue, generation, waits.then_some(caught_up.through), now)?;
     Ok(Build::Active(Installed { generation, rebuilt: true, waits, released }))
+}
+
+/// Nobody goes back to the other generations of this engine: one takes the place of all.
+fn make_room(connection: &Connection, ready: &Ready, revision: u64) -> Result<(), StoreError> {
+    let mut abandon = connection.prepare_cached(
+        "UPDATE generations SET state = ?5 WHERE queue = ?1 AND engine_digest = ?2 AND parameters = ?3 AND revision = ?4 AND state <> ?5",
+    )?;
+    let (queue, revision) = (column::sql(ready.queue.0), column::sql(revision));
+    abandon.execute(params![queue, ready.engine.digest().0, ready.engine.parameters(), revision, ABANDONED])?;
+    Ok(())
 }
 
 /// What a generation made of the matches that it rated first, after `after`.

@@ -86,21 +86,19 @@ pub(crate) fn load_due(
     after: JournalSeq,
     max: u32,
 ) -> Result<Vec<Due>, StoreError> {
-    let mut statement = connection.prepare_cached(&format!(
-        "SELECT j.seq, {REPORT}, coalesce(p.payload, j.payload), r.seq IS NOT NULL FROM {TURNS} LEFT JOIN journal p ON p.seq = r.seq
-         WHERE {IS_TURN} AND j.seq > ?1 AND j.queue = ?2 AND {} ORDER BY j.seq LIMIT ?4",
-        counts(REPORT, "?3")
-    ))?;
-    let found = params![column::sql(after.0), column::sql(queue.0), column::sql(revision), max];
-    let due = statement.query_and_then(found, |row| {
-        let (at, seq) = (JournalSeq(column::number(row, 0)?), JournalSeq(column::number(row, 1)?));
-        let mut facts = decode(seq, queue, row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?)?;
-        if row.get(3)? {
-            facts.disposition = Disposition::Ratable;
-        }
-        Ok(Due { at, seq, facts })
-    })?;
-    due.collect()
+    let mut due = Vec::new();
+    if max > 0 {
+        let end = JournalSeq(i64::MAX.cast_unsigned());
+        visit_due(connection, (queue, revision), (after, end), |stored| {
+            let mut facts = decode(stored.seq, queue, stored.payload)?;
+            if stored.released {
+                facts.disposition = Disposition::Ratable;
+            }
+            due.push(Due { at: stored.at, seq: stored.seq, facts });
+            Ok(due.len() < max as usize)
+        })?;
+    }
+    Ok(due)
 }
 
 /// A report where it has its turn to be rated, as it is stored.
@@ -115,41 +113,43 @@ pub(crate) struct StoredReport<'a> {
     pub(crate) payload: &'a [u8],
 }
 
-/// Shows the reports of a queue that have their turn after the first entry and up to the second one, in order, until `look` says no; whether
-/// it never did. The same reports as [`load_reports`], undecoded.
+/// Shows the reports of a queue that count in a revision and have their turn after the first entry and up to the second one, in order, until
+/// `look` says no; whether it never did. The one place that knows the order of rating.
 pub(crate) fn visit_due(
     connection: &Connection,
-    queue: QueueId,
+    (queue, revision): (QueueId, u64),
     (after, until): (JournalSeq, JournalSeq),
     mut look: impl FnMut(StoredReport<'_>) -> Result<bool, StoreError>,
 ) -> Result<bool, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT seq, payload FROM journal WHERE seq > ?1 AND seq <= ?2 AND queue = ?3 AND kind = 1
-             AND seq NOT IN (SELECT seq FROM skipped_reports) ORDER BY seq",
-    )?;
-    let mut rows = statement.query(params![column::sql(after.0), column::sql(until.0), column::sql(queue.0)])?;
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT j.seq, {REPORT}, coalesce(p.payload, j.payload), r.seq IS NOT NULL FROM {TURNS} LEFT JOIN journal p ON p.seq = r.seq
+         WHERE {IS_TURN} AND j.seq > ?1 AND j.seq <= ?2 AND j.queue = ?3 AND {} ORDER BY j.seq",
+        counts(REPORT, "?4")
+    ))?;
+    let range = params![column::sql(after.0), column::sql(until.0), column::sql(queue.0), column::sql(revision)];
+    let mut rows = statement.query(range)?;
     while let Some(row) = rows.next()? {
-        let seq = JournalSeq(column::number(row, 0)?);
-        let payload = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
-        if !look(StoredReport { at: seq, seq, released: false, payload })? {
+        let (at, seq) = (JournalSeq(column::number(row, 0)?), JournalSeq(column::number(row, 1)?));
+        let payload = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
+        if !look(StoredReport { at, seq, released: row.get(3)?, payload })? {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-/// Reports of a queue that have their turn after the first entry and up to the second one, counted up to `max`.
+/// How many reports [`visit_due`] would show, counted up to `max`.
 pub(crate) fn count_due(
     connection: &Connection,
-    queue: QueueId,
+    (queue, revision): (QueueId, u64),
     (after, until): (JournalSeq, JournalSeq),
     max: u32,
 ) -> Result<u32, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT count(*) FROM (SELECT 1 FROM journal WHERE seq > ?1 AND seq <= ?2 AND queue = ?3 AND kind = 1
-             AND seq NOT IN (SELECT seq FROM skipped_reports) LIMIT ?4)",
-    )?;
-    let range = params![column::sql(after.0), column::sql(until.0), column::sql(queue.0), max];
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT count(*) FROM (SELECT 1 FROM {TURNS} WHERE {IS_TURN} AND j.seq > ?1 AND j.seq <= ?2 AND j.queue = ?3 AND {} LIMIT ?5)",
+        counts(REPORT, "?4")
+    ))?;
+    let range = params![column::sql(after.0), column::sql(until.0), column::sql(queue.0), column::sql(revision), max];
     Ok(statement.query_row(range, |row| row.get(0))?)
 }
 

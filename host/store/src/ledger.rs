@@ -122,7 +122,7 @@ impl Store {
         let head = head.map_or(JournalSeq(0), |(seq, _)| seq);
         let until = active.rated_through.unwrap_or(head);
         let (mut replay, mut roster) =
-            match replay_through(self, queue, engine, until, |at| progress(ReplayProgress { through: at, head }))? {
+            match replay_through(self, (queue, active.revision), engine, until, |at| progress(ReplayProgress { through: at, head }))? {
                 Ok(replayed) => replayed,
                 Err(refusal) => return Ok(Err(refusal.into())),
             };
@@ -150,7 +150,7 @@ impl Store {
             return Ok(Err(InstallRefusal::Initial(fault).into()));
         }
         let differences = compare(&replay, stored);
-        let first_report = self.find_first_report(queue, engine, active.id, &differences, replay.through())?;
+        let first_report = self.find_first_report((queue, active.revision), engine, active.id, &differences, replay.through())?;
         let (reports, through) = (replay.reports(), replay.through());
         Ok(Ok(RatingsCheck { generation: active.id, reports, through, differences, first_report }))
     }
@@ -158,7 +158,7 @@ impl Store {
     /// The first report that did to one of the differing players what is not stored.
     fn find_first_report(
         &self,
-        queue: QueueId,
+        projection: (QueueId, u64),
         engine: &Arc<dyn RatingEngine>,
         generation: GenerationId,
         differences: &Differences,
@@ -174,10 +174,10 @@ impl Store {
         };
         let stored = self.read_public(load).wait()?;
         let Ok((rating, visible)) = engine.initial() else { return Ok(None) };
-        let mut replay = Replay::new(queue, Arc::clone(engine), Standing::initial(rating, visible), false);
+        let mut replay = Replay::new(projection, Arc::clone(engine), Standing::initial(rating, visible), false);
         let mut roster = Roster::default();
         loop {
-            let stretch = Stretch { queue, after: replay.through(), until, reports_max: CHUNK_REPORTS_MAX };
+            let stretch = replay.next(until, CHUNK_REPORTS_MAX);
             let mut taken = std::mem::take(&mut roster);
             let gather = move |connection: &Connection| Ok((Chunk::gather(connection, stretch, &mut taken)?, taken));
             let chunk;
@@ -215,7 +215,8 @@ fn find_stored(
     };
     let head = journal::head(connection)?.map_or(JournalSeq(0), |(seq, _)| seq);
     let until = active.rated_through.unwrap_or(head);
-    let chunk = Chunk::gather(connection, Stretch { queue, after, until, reports_max: CHUNK_REPORTS_MAX }, &mut roster)?;
+    let stretch = Stretch { queue, revision: active.revision, after, until, reports_max: CHUNK_REPORTS_MAX };
+    let chunk = Chunk::gather(connection, stretch, &mut roster)?;
     if !chunk.complete {
         return Ok((Found::More(chunk), roster));
     }
@@ -226,7 +227,7 @@ fn find_stored(
 /// A replay from the start of the journal.
 fn replay_through(
     store: &Store,
-    queue: QueueId,
+    projection: (QueueId, u64),
     engine: &Arc<dyn RatingEngine>,
     until: JournalSeq,
     mut progress: impl FnMut(JournalSeq),
@@ -238,7 +239,7 @@ fn replay_through(
     let mut one_by_one = false;
     loop {
         let initial = Standing::initial(rating.clone(), visible);
-        let mut replay = Replay::new(queue, Arc::clone(engine), initial, one_by_one);
+        let mut replay = Replay::new(projection, Arc::clone(engine), initial, one_by_one);
         let ended = run(store, &mut replay, Roster::default(), until, |replay| {
             progress(replay.through());
             Ok(true)

@@ -43,6 +43,7 @@ mod rebuilding;
 mod recorded_ticks;
 mod replay;
 mod replay_comparison;
+mod replaying;
 mod reports;
 mod retention;
 mod season_reset;
@@ -98,12 +99,13 @@ pub use reader::{READERS, READS_WAITING_MAX};
 pub use rebuilding::REPORTS_BUILT_IN_MEMORY_MIN;
 pub use recorded_ticks::{RECORDED_BYTES_MAX, RECORDED_TICKS_MAX, RecordedTick};
 pub use replay_comparison::ReplayComparison;
+pub use replaying::{Replayed, ReplayedBefore};
 pub use reports::{AcceptOptions, Accepted, RatingState, StoredAck};
 pub use retention::RETIRED_KEPT;
 pub use seasons::{ArchivedStanding, NewSeason, Season, SeasonRefusal};
 pub use shadows::{GenerationProgress, SHADOW_REPORTS_PER_STEP, Shadow, ShadowState, ShadowStep};
 pub use statistics::{MatchCounts, QueueStatistics, Statistics};
-pub use verification::{JournalHead, Problem, Verification, verify};
+pub use verification::{ChainCheck, JournalHead, Problem, Verification, verify};
 pub use writer::{COMMANDS_PER_COMMIT_MAX, COMMANDS_WAITING_MAX, Commit, CommitObserver};
 
 /// How to open a store.

@@ -19,9 +19,10 @@ use ladder::id::{GenerationId, JournalSeq, PlayerId, QueueId};
 use ladder::time::UnixMillis;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use crate::decisions::counted;
 use crate::engines::Ready;
 use crate::error::StoreError;
-use crate::generations::{ABANDONED, BUILDING, find_active};
+use crate::generations::{ABANDONED, BUILDING, Generation, find_active};
 use crate::installation::ReplayProgress;
 use crate::rating::Standing;
 use crate::replay::{Replay, Roster, Stop, run};
@@ -36,12 +37,12 @@ const REPORTS_CAUGHT_UP_IN_MEMORY_MIN: u32 = 20_000;
 /// Rows that one transaction writes: a report of a player waits for the writer as long.
 const ROWS_PER_STEP: usize = 500;
 /// How long a lease lasts, and how often it is renewed.
-const LEASE: Duration = Duration::from_secs(10);
+pub(crate) const LEASE: Duration = Duration::from_secs(10);
 const RENEWED_EVERY: Duration = Duration::from_secs(1);
 /// What was rated in this time is written, so that a slow engine loses no more of its work when the process dies.
 const WRITTEN_EVERY: Duration = Duration::from_secs(30);
 /// How often the progress is told, and the result of another process is looked for.
-const TOLD_EVERY: Duration = Duration::from_millis(100);
+pub(crate) const TOLD_EVERY: Duration = Duration::from_millis(250);
 
 /// What became of building in memory.
 #[derive(Debug, PartialEq, Eq)]
@@ -71,11 +72,11 @@ impl Ticking {
         Self { now, since: Instant::now() }
     }
 
-    fn now(self) -> UnixMillis {
+    pub(crate) fn now(self) -> UnixMillis {
         self.after(Duration::ZERO)
     }
 
-    fn after(self, more: Duration) -> UnixMillis {
+    pub(crate) fn after(self, more: Duration) -> UnixMillis {
         let passed = self.since.elapsed() + more;
         UnixMillis(self.now.0.saturating_add(u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)))
     }
@@ -91,7 +92,9 @@ enum Plan {
 }
 
 #[derive(Clone, Copy)]
-struct Task {
+pub(crate) struct Task {
+    /// The revision that is counted.
+    pub(crate) revision: u64,
     /// What to go on from.
     base: Option<Base>,
     /// The last entry to be looked at.
@@ -99,6 +102,8 @@ struct Task {
     head: JournalSeq,
     /// Reports that operators gave up: if there are more in the end, another journal was rated.
     skipped: u64,
+    /// Whether what was rated is written now and then.
+    in_parts: bool,
 }
 
 /// The generation that is being built, or was laid aside.
@@ -126,7 +131,7 @@ pub(crate) fn rebuild(store: &Store, ready: &Arc<Ready>, now: UnixMillis, mut ca
             Plan::Little => return Ok(Rebuilt::Done),
             Plan::Leased => std::thread::sleep(TOLD_EVERY),
             Plan::Build(task) => {
-                let Some(hidden) = Hidden::claim(store, ready, clock)? else { continue };
+                let Some(hidden) = Hidden::claim(store, ready, task.revision, clock)? else { continue };
                 let built = hidden.build(task, one_by_one, &mut caller)?;
                 let (replay, next) = match built {
                     // Once more: while this was built the journal grew, by much if the engine is slow.
@@ -161,45 +166,64 @@ pub(crate) fn rebuild(store: &Store, ready: &Arc<Ready>, now: UnixMillis, mut ca
 fn plan(connection: &Connection, ready: &Ready, now: UnixMillis) -> Result<Plan, StoreError> {
     let queue = ready.queue;
     let active = find_active(connection, queue)?;
-    if active.as_ref().is_some_and(|active| ready.is(queue, active.digest, &active.parameters)) {
+    let revision = counted::newest_revision(connection, queue)?;
+    if active.as_ref().is_some_and(|active| ready.is(queue, active.digest, &active.parameters) && active.revision == revision) {
         return Ok(Plan::Little);
     }
     let Some((head, _)) = journal::head(connection)? else { return Ok(Plan::Little) };
-    let base = find_base(connection, ready)?;
+    let base = find_base(connection, ready, revision)?;
     // One whose changes are written afterwards anyway loses nothing.
     let is_new = base.is_none_or(|base| base.through.0 == 0 || base.owes_changes);
     let until = active.and_then(|active| active.rated_through).unwrap_or(head);
     let after = base.map_or(JournalSeq(0), |base| base.through);
     let much = if is_new { REPORTS_BUILT_IN_MEMORY_MIN } else { REPORTS_CAUGHT_UP_IN_MEMORY_MIN };
-    if journal::count_due(connection, queue, (after, until), much)? < much {
+    if journal::count_due(connection, (queue, revision), (after, until), much)? < much {
         return Ok(Plan::Little);
     }
-    if is_leased(connection, ready, now)? {
+    if is_leased(connection, ready, revision, now)? {
         return Ok(Plan::Leased);
     }
     let base = base.filter(|base| base.through.0 > 0);
-    Ok(Plan::Build(Task { base, until, head, skipped: count_skipped(connection)? }))
+    Ok(Plan::Build(Task { revision, base, until, head, skipped: count_skipped(connection)?, in_parts: true }))
 }
 
-fn find_base(connection: &Connection, ready: &Ready) -> Result<Option<Base>, StoreError> {
+impl Task {
+    /// Everything from the start of the journal, to be written at once. Reports that wait are left for single steps.
+    pub(crate) fn whole(connection: &Connection, queue: QueueId) -> Result<Self, StoreError> {
+        let head = journal::head(connection)?.map_or(JournalSeq(0), |(seq, _)| seq);
+        let until = find_active(connection, queue)?.and_then(|active| active.rated_through).unwrap_or(head);
+        let (revision, skipped) = (counted::newest_revision(connection, queue)?, count_skipped(connection)?);
+        Ok(Self { revision, base: None, until, head, skipped, in_parts: false })
+    }
+
+    /// Whether an operator gave up reports since.
+    pub(crate) fn is_outdated(&self, connection: &Connection) -> Result<bool, StoreError> {
+        Ok(count_skipped(connection)? != self.skipped)
+    }
+}
+
+fn find_base(connection: &Connection, ready: &Ready, revision: u64) -> Result<Option<Base>, StoreError> {
     let mut find = connection.prepare_cached(
         "SELECT generation, coalesce(rated_through, 0), changes_through < built_through FROM generations
-         WHERE queue = ?1 AND engine_digest = ?2 AND parameters = ?3 AND state IN (1, 3)",
+         WHERE queue = ?1 AND engine_digest = ?2 AND parameters = ?3 AND revision = ?4 AND state IN (1, 3)",
     )?;
     let base = |row: &Row<'_>| {
         let (generation, through) = (GenerationId(column::number(row, 0)?), JournalSeq(column::number(row, 1)?));
         Ok(Base { generation, through, owes_changes: row.get(2)? })
     };
-    Ok(find.query_row(params![column::sql(ready.queue.0), ready.engine.digest().0, ready.engine.parameters()], base).optional()?)
+    let key = params![column::sql(ready.queue.0), ready.engine.digest().0, ready.engine.parameters(), column::sql(revision)];
+    Ok(find.query_row(key, base).optional()?)
 }
 
-fn is_leased(connection: &Connection, ready: &Ready, now: UnixMillis) -> Result<bool, StoreError> {
+fn is_leased(connection: &Connection, ready: &Ready, revision: u64, now: UnixMillis) -> Result<bool, StoreError> {
     let mut find = connection.prepare_cached(
         "SELECT EXISTS (SELECT 1 FROM generations
-                        WHERE queue = ?1 AND engine_digest = ?2 AND parameters = ?3 AND state = 4 AND lease_until > ?4 AND lease_until <= ?5)",
+                        WHERE queue = ?1 AND engine_digest = ?2 AND parameters = ?3 AND revision = ?4
+                        AND state = 4 AND lease_until > ?5 AND lease_until <= ?6)",
     )?;
     let (end, now) = (column::sql_time(farthest(now)), column::sql_time(now));
-    let key = params![column::sql(ready.queue.0), ready.engine.digest().0, ready.engine.parameters(), now, end];
+    let key = (column::sql(ready.queue.0), ready.engine.digest().0, ready.engine.parameters(), column::sql(revision));
+    let key = params![key.0, key.1, key.2, key.3, now, end];
     Ok(find.query_row(key, |row| row.get(0))?)
 }
 
@@ -216,12 +240,13 @@ pub(crate) fn count_skipped(connection: &Connection) -> Result<u64, StoreError> 
 pub(crate) struct Hidden {
     store: Store,
     ready: Arc<Ready>,
-    generation: GenerationId,
+    revision: u64,
+    pub(crate) generation: GenerationId,
     clock: Ticking,
 }
 
 /// How far a generation came in memory.
-enum Built {
+pub(crate) enum Built {
     /// All that was to be rated.
     Through(Box<Replay>),
     /// The engine does not rate the report after it.
@@ -235,16 +260,18 @@ enum Built {
 
 impl Hidden {
     /// Makes the row, with the lease; `None`: another process was quicker, or there is no such queue. Leases that are over end here.
-    pub(crate) fn claim(store: &Store, ready: &Arc<Ready>, clock: Ticking) -> Result<Option<Self>, StoreError> {
+    pub(crate) fn claim(store: &Store, ready: &Arc<Ready>, revision: u64, clock: Ticking) -> Result<Option<Self>, StoreError> {
         let claimer = Arc::clone(ready);
-        let generation = store.write(move |connection| insert_hidden(connection, &claimer, clock)).wait()?;
+        let generation = store.write(move |connection| insert_hidden(connection, &claimer, revision, clock)).wait()?;
         let (store, ready) = (store.clone(), Arc::clone(ready));
-        Ok(generation.map(|generation| Self { store, ready, generation, clock }))
+        Ok(generation.map(|generation| Self { store, ready, revision, generation, clock }))
     }
 
-    fn build(&self, task: Task, one_by_one: bool, caller: &mut Caller<'_>) -> Result<Built, StoreError> {
+    /// Rates in memory what the task asks for, and writes it.
+    pub(crate) fn build(&self, task: Task, one_by_one: bool, caller: &mut Caller<'_>) -> Result<Built, StoreError> {
         let (queue, engine) = (self.ready.queue, Arc::clone(&self.ready.engine));
-        let (mut replay, mut roster) = (Replay::new(queue, engine, self.ready.initial.clone(), one_by_one), Roster::default());
+        let (mut replay, mut roster) =
+            (Replay::new((queue, self.revision), engine, self.ready.initial.clone(), one_by_one), Roster::default());
         if let Some(Base { generation, through, .. }) = task.base {
             let load = move |connection: &Connection| Ok((load_memory(connection, generation)?, load_standings(connection, generation)?));
             let (memory, standings) = self.store.read_public(load).wait()?;
@@ -262,7 +289,7 @@ impl Hidden {
                 (caller.progress)(ReplayProgress { through: replay.through(), head: task.head });
             }
             // With fewer left than that the end is near, and everything is written then.
-            let is_due = began.elapsed() >= WRITTEN_EVERY && replay.through() < task.until;
+            let is_due = task.in_parts && began.elapsed() >= WRITTEN_EVERY && replay.through() < task.until;
             Ok(!overtaken && !is_due && (caller.goes_on)())
         })?;
         let settled = replay.settle();
@@ -277,15 +304,18 @@ impl Hidden {
     }
 
     /// Gives this generation up, and the one that came of the same mistake.
-    fn forsake(&self, other: Option<GenerationId>) -> Result<(), StoreError> {
+    pub(crate) fn forsake(&self, other: Option<GenerationId>) -> Result<(), StoreError> {
         let gone = [Some(self.generation), other];
         self.store.write(move |connection| gone.into_iter().flatten().try_for_each(|generation| abandon(connection, generation))).wait()
     }
 
-    /// Prolongs the lease; `false`: it is another's.
+    /// Prolongs the lease; `false`: it is another's, or the ratings that are wanted are those of a newer revision.
     fn renew(&self) -> Result<bool, StoreError> {
-        let (generation, until) = (self.generation, self.clock.after(LEASE));
-        self.store.write(move |connection| prolong(connection, generation, until)).wait()
+        let (queue, revision, generation, until) = (self.ready.queue, self.revision, self.generation, self.clock.after(LEASE));
+        let renew = move |connection: &Connection| {
+            Ok(counted::newest_revision(connection, queue)? == revision && prolong(connection, generation, until)?)
+        };
+        self.store.write(renew).wait()
     }
 
     /// Writes every standing, in short transactions; `false`: somebody else took the generation away.
@@ -330,10 +360,12 @@ impl Hidden {
         let (ready, generation, through) = (Arc::clone(&self.ready), self.generation, replay.through());
         let adopt = move |connection: &Connection| {
             let active = find_active(connection, ready.queue)?;
-            let is_in_force = active.is_some_and(|active| ready.is(ready.queue, active.digest, &active.parameters));
-            let base = find_base(connection, &ready)?;
+            let is_same =
+                |active: &Generation| ready.is(ready.queue, active.digest, &active.parameters) && active.revision == task.revision;
+            let is_in_force = active.as_ref().is_some_and(is_same);
+            let base = find_base(connection, &ready, task.revision)?;
             let is_behind = base.is_some_and(|other| other.through >= through);
-            if is_in_force || is_behind || count_skipped(connection)? != task.skipped {
+            if is_in_force || is_behind || task.is_outdated(connection)? {
                 abandon(connection, generation)?;
                 return Ok(false);
             }
@@ -355,16 +387,17 @@ fn abandon(connection: &Connection, generation: GenerationId) -> Result<(), Stor
     Ok(())
 }
 
-fn prolong(connection: &Connection, generation: GenerationId, until: UnixMillis) -> Result<bool, StoreError> {
+/// Prolongs a lease; `false`: there is none any more.
+pub(crate) fn prolong(connection: &Connection, generation: GenerationId, until: UnixMillis) -> Result<bool, StoreError> {
     let mut prolong = connection
         .prepare_cached("UPDATE generations SET lease_until = ?2 WHERE generation = ?1 AND state = 4 AND lease_until IS NOT NULL")?;
     Ok(prolong.execute(params![column::sql(generation.0), column::sql_time(until)])? == 1)
 }
 
-fn insert_hidden(connection: &Connection, ready: &Ready, clock: Ticking) -> Result<Option<GenerationId>, StoreError> {
+fn insert_hidden(connection: &Connection, ready: &Ready, revision: u64, clock: Ticking) -> Result<Option<GenerationId>, StoreError> {
     let now = clock.now();
     end_leases(connection, ready.queue, now)?;
-    if is_leased(connection, ready, now)? {
+    if is_leased(connection, ready, revision, now)? {
         return Ok(None);
     }
     let mut known = connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM queues WHERE queue = ?1)")?;
@@ -373,8 +406,8 @@ fn insert_hidden(connection: &Connection, ready: &Ready, clock: Ticking) -> Resu
     }
     let mut insert = connection.prepare_cached(
         "INSERT INTO generations (queue, engine_digest, parameters, state, rated_through, initial_mean, initial_uncertainty,
-                                  initial_visible, created_at, lease_until)
-         VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9) RETURNING generation",
+                                  initial_visible, created_at, lease_until, revision)
+         VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10) RETURNING generation",
     )?;
     let (Standing { rating, visible, .. }, key) = (&ready.initial, (ready.engine.digest().0, ready.engine.parameters()));
     let until = column::sql_time(clock.after(LEASE));
@@ -387,7 +420,8 @@ fn insert_hidden(connection: &Connection, ready: &Ready, clock: Ticking) -> Resu
         rating.uncertainty,
         visible,
         column::sql_time(now),
-        until
+        until,
+        column::sql(revision)
     ];
     Ok(Some(GenerationId(insert.query_row(row, |row| column::number(row, 0))?)))
 }

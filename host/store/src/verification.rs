@@ -4,14 +4,17 @@ use std::path::Path;
 
 use ladder::id::{Digest, JournalSeq, QueueId};
 use ladder::journal::{Entry, EntryKind, GENESIS};
-use rusqlite::Connection;
+use rusqlite::{Connection, params};
 
 use crate::decisions::payload as decision_payload;
 use crate::error::StoreError;
-use crate::{column, journal, open};
+use crate::installation::ReplayProgress;
+use crate::{Store, column, journal, open};
 
 /// Findings of one kind that are listed.
 const PROBLEMS_LISTED_MAX: usize = 20;
+/// Entries of the chain that one read looks at.
+const ENTRIES_PER_WALK: u32 = 16_384;
 
 /// The last entry of the journal: who knows it knows that nothing before it was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +109,35 @@ pub fn verify(path: impl AsRef<Path>) -> Result<Verification, StoreError> {
     crate::reader::in_snapshot(&connection, |connection| inspect(connection, found))
 }
 
+/// What a walk along the whole chain gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainCheck {
+    /// The last entry that fits; `None`: there is none.
+    pub head: Option<JournalHead>,
+    /// The first one that does not.
+    pub broken: Option<Problem>,
+}
+
+impl Store {
+    /// Walks the hash chain of the whole journal, and decodes every entry. Blocks: for a thread of its own. The host may go on meanwhile.
+    ///
+    /// # Errors
+    /// The environment's fault. A broken chain is an answer.
+    pub fn check_chain(&self, mut progress: impl FnMut(ReplayProgress)) -> Result<ChainCheck, StoreError> {
+        let last = self.read_public(|connection| Ok(journal::head(connection)?.map_or(JournalSeq(0), |(seq, _)| seq))).wait()?;
+        let mut head = None;
+        loop {
+            let walked = self.read_public(move |connection| walk_chain(connection, head, ENTRIES_PER_WALK)).wait()?;
+            head = walked.head;
+            let through = head.map_or(JournalSeq(0), |head| head.seq);
+            progress(ReplayProgress { through, head: last.max(through) });
+            if walked.complete {
+                return Ok(ChainCheck { head, broken: walked.broken });
+            }
+        }
+    }
+}
+
 fn inspect(connection: &Connection, schema_version: u32) -> Result<Verification, StoreError> {
     let mut problems = integrity(connection)?;
     // What a damaged file would say beyond this means nothing.
@@ -134,15 +166,34 @@ fn foreign_keys(connection: &Connection) -> Result<Vec<Problem>, StoreError> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Walks the chain and decodes every report.
+/// How far a walk along the chain came.
+struct Walked {
+    head: Option<JournalHead>,
+    broken: Option<Problem>,
+    /// Whether the journal ends there.
+    complete: bool,
+}
+
+/// Walks the whole chain.
 fn chain(connection: &Connection) -> Result<(Option<JournalHead>, Option<Problem>), StoreError> {
-    let mut statement = connection.prepare("SELECT seq, kind, recorded_at, queue, payload, hash FROM journal ORDER BY seq")?;
-    let mut rows = statement.query([])?;
-    let mut head: Option<JournalHead> = None;
+    let Walked { head, broken, .. } = walk_chain(connection, None, u32::MAX)?;
+    Ok((head, broken))
+}
+
+/// Walks up to `max` entries of the chain after `head`, and decodes each.
+fn walk_chain(connection: &Connection, mut head: Option<JournalHead>, max: u32) -> Result<Walked, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT seq, kind, recorded_at, queue, payload, hash FROM journal WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
+    let mut rows = statement.query(params![column::sql(head.map_or(0, |head| head.seq.0)), max])?;
+    let mut left = max;
     while let Some(row) = rows.next()? {
+        left -= 1;
         let expected = JournalSeq(head.map_or(1, |head| head.seq.0 + 1));
         let seq = JournalSeq(column::number(row, 0)?);
-        let broken = |problem: &str| Ok((head, Some(Problem::Journal { seq, problem: problem.to_owned() })));
+        let broken = |problem: &str| {
+            let broken = Some(Problem::Journal { seq, problem: problem.to_owned() });
+            Ok(Walked { head, broken, complete: true })
+        };
         if seq != expected {
             return broken("entries before it are missing");
         }
@@ -164,7 +215,7 @@ fn chain(connection: &Connection) -> Result<(Option<JournalHead>, Option<Problem
         }
         head = Some(JournalHead { seq, hash });
     }
-    Ok((head, None))
+    Ok(Walked { head, broken: None, complete: left > 0 })
 }
 
 /// One report id per report entry.
@@ -179,7 +230,7 @@ fn reports(connection: &Connection) -> Result<Option<Problem>, StoreError> {
 /// Rated twice or not at all would show here.
 fn ratings(connection: &Connection) -> Result<Vec<Problem>, StoreError> {
     let mut statement = connection.prepare(
-// Rows of abandoned generations go little by little, and changes of one built in memory come so.
+        // Rows of abandoned generations go little by little, and changes of one built in memory come so.
         // After a hard reset a player's contests count anew.
         "WITH hard AS (SELECT generation, (SELECT coalesce(max(s.seq), 0) FROM seasons s WHERE s.queue = g.queue AND s.reset = 1
                                            AND s.seq <= coalesce(g.rated_through, s.seq)) AS seq

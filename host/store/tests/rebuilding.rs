@@ -206,7 +206,7 @@ fn assert_same_as_live(mut world: World) {
     // The process dies: another one goes on where this one was.
     drop(backfill);
     let steps = write_changes(&world);
-    assert!(u64::from(steps) <= REPORTS / store::CHANGES_REPORTS_PER_STEP as u64 + 2, "{steps} steps");
+    assert!(u64::from(steps) <= REPORTS / store::CHANGES_REPORTS_PER_STEP as u64 + 3, "{steps} steps");
     assert_eq!(world.store.changes_progress(world.queue).wait().unwrap(), None);
     assert_eq!(rows(&world), rows(&live));
     assert!(store::verify(world.path()).unwrap().is_sound());
@@ -344,4 +344,59 @@ fn a_rated_report_whose_changes_are_not_written_yet_is_rated() {
     write_changes(&world);
     let RatingState::Rated(changes) = world.import(5, world.players[5], world.players[38]).rating else { panic!("it is rated") };
     assert_eq!(changes.len(), 2);
+}
+
+/// Ratings that somebody changed behind the host's back are built again, and the difference is told; reports go on being rated meanwhile.
+#[test]
+fn a_replay_puts_right_what_was_changed_and_says_what_it_was() {
+    let mut world = played(&Steps::new(9.0));
+    let engine = InColumns::new(9.0);
+    let replay = |world: &World, engine: &Arc<InColumns>| {
+        world.store.replay_ledger(world.queue, Arc::clone(engine) as Arc<dyn RatingEngine>, |_| (), NOW).unwrap().unwrap()
+    };
+    let before = rows(&world);
+    let same = replay(&world, &engine);
+    assert!(same.differences.is_empty() && same.differences.players == PLAYERS as u64, "{:?}", same.differences);
+    assert_eq!(rows(&world).0, before.0);
+    world.assert_equals_replay();
+
+    let connection = rusqlite::Connection::open(world.path()).unwrap();
+    let player = world.players[7];
+    connection.execute("UPDATE ratings SET mean = mean + 5 WHERE player = ?1", [player.0.cast_signed()]).unwrap();
+    let put_right = replay(&world, &engine);
+    assert_eq!((put_right.differences.differing, put_right.differences.listed[0].player), (1, player));
+    assert_eq!(put_right.before.unwrap().generation, same.installed.generation);
+    assert_eq!(rows(&world).0, before.0);
+    assert!(!matches!(world.import(90_000, world.players[1], world.players[2]).rating, RatingState::Waits(_)));
+    write_changes(&world);
+    assert!(store::verify(world.path()).unwrap().is_sound());
+    while world.store.forget_old_generations(world.queue).wait().unwrap() {}
+    let kept: i64 = connection.query_row("SELECT count(DISTINCT generation) FROM ratings", [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, 1, "rows of what was replaced are forgotten");
+
+    // Another engine: the ratings of both are compared, and the first can be gone back to.
+    let other = InColumns::new(11.0);
+    let swapped = replay(&world, &other);
+    assert!(swapped.differences.differing > 0 && swapped.installed.rebuilt);
+    assert_eq!(swapped.before.unwrap().parameters, engine.parameters());
+    world.engine = Steps::new(11.0);
+    world.assert_equals_replay();
+    assert!(install(&world.store, &world, &engine).unwrap().rebuilt);
+}
+
+/// A queue that waits at a report may be replayed: it waits there afterwards.
+#[test]
+fn a_replay_of_a_queue_that_waits_waits_at_the_same_report() {
+    let mut world = World::new(PLAYERS);
+    let engine = InColumns::new(9.0);
+    engine.steps.fault_on(30);
+    install(&world.store, &world, &engine).unwrap();
+    play(&world, 1..=50);
+    let replayed = world.store.replay_ledger(world.queue, Arc::clone(&engine) as Arc<dyn RatingEngine>, |_| (), NOW).unwrap().unwrap();
+    assert!(replayed.installed.waits && replayed.differences.is_empty(), "{replayed:?}");
+    assert_eq!(world.store.statistics().wait().unwrap().queues[0].first_waiting, Some(JournalSeq(30)));
+    engine.steps.recover();
+    while world.store.rate_waiting(world.queue, 256).wait().unwrap().unwrap().waits {}
+    world.engine = Steps::new(9.0);
+    world.assert_equals_replay();
 }

@@ -69,6 +69,7 @@ pub(crate) struct Chunk {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stretch {
     pub(crate) queue: QueueId,
+    pub(crate) revision: u64,
     pub(crate) after: JournalSeq,
     pub(crate) until: JournalSeq,
     pub(crate) reports_max: usize,
@@ -77,7 +78,7 @@ pub(crate) struct Stretch {
 impl Chunk {
     /// The reports that are rated next.
     pub(crate) fn gather(connection: &Connection, stretch: Stretch, roster: &mut Roster) -> Result<Self, StoreError> {
-        let Stretch { queue, after, until, reports_max } = stretch;
+        let Stretch { queue, revision, after, until, reports_max } = stretch;
         roster.chunks += 1;
         let mut chunk = Self {
             journal: Journal::default(),
@@ -88,7 +89,7 @@ impl Chunk {
             complete: false,
         };
         let (mut bytes, mut numbers, mut looked_at) = (0, Vec::new(), 0);
-        chunk.complete = journal::visit_due(connection, queue, (after, until), |due| {
+        chunk.complete = journal::visit_due(connection, (queue, revision), (after, until), |due| {
             bytes += due.payload.len();
             let facts = journal::decode(due.seq, queue, due.payload)?;
             if facts.disposition == Disposition::Ratable || due.released {

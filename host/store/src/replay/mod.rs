@@ -35,6 +35,7 @@ struct Tally {
 pub(crate) struct Replay {
     engine: Arc<dyn RatingEngine>,
     queue: QueueId,
+    revision: u64,
     initial: Standing,
     /// By their number in the roster.
     players: Vec<PlayerId>,
@@ -88,12 +89,13 @@ pub(crate) struct Traced<'a> {
 }
 
 impl Replay {
-    /// A replay from the start of the journal. `one_by_one`: without the bulk interface.
-    pub(crate) fn new(queue: QueueId, engine: Arc<dyn RatingEngine>, initial: Standing, one_by_one: bool) -> Self {
+    /// A replay of a queue's revision from the start of the journal. `one_by_one`: without the bulk interface.
+    pub(crate) fn new((queue, revision): (QueueId, u64), engine: Arc<dyn RatingEngine>, initial: Standing, one_by_one: bool) -> Self {
         Self {
             one_by_one: one_by_one || engine.bulk().is_none(),
             engine,
             queue,
+            revision,
             initial,
             players: Vec::new(),
             cohort: Cohort::default(),
@@ -118,6 +120,12 @@ impl Replay {
         (self.through, self.memory) = (through, memory);
     }
 
+    /// What comes next, up to entry `until`.
+    pub(crate) fn next(&self, until: JournalSeq, reports_max: usize) -> Stretch {
+        Stretch { queue: self.queue, revision: self.revision, after: self.through, until, reports_max }
+    }
+
+    /// Every entry up to here was looked at.
     pub(crate) fn through(&self) -> JournalSeq {
         self.through
     }
@@ -336,9 +344,9 @@ pub(crate) fn run(
     if replay.through >= until {
         return Ok(Ok(roster));
     }
-    let queue = replay.queue;
-    let read = |after: JournalSeq, mut roster: Roster| -> Pending<(Chunk, Roster)> {
-        let stretch = Stretch { queue, after, until, reports_max: CHUNK_REPORTS_MAX };
+    let stretch = replay.next(until, CHUNK_REPORTS_MAX);
+    let read = move |after: JournalSeq, mut roster: Roster| -> Pending<(Chunk, Roster)> {
+        let stretch = Stretch { after, ..stretch };
         store.read_public(move |connection| Ok((Chunk::gather(connection, stretch, &mut roster)?, roster)))
     };
     let mut coming = read(replay.through, roster);
