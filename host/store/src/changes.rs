@@ -135,9 +135,9 @@ impl ChangesBackfill {
 impl Work {
     /// Rates the next reports; `false`: the engine does not.
     fn rate(&mut self, store: &Store, until: JournalSeq) -> Result<bool, StoreError> {
-        let stretch = self.replay.next(until, REPORTS_PER_CHUNK);
+        let portion = self.replay.next(until, REPORTS_PER_CHUNK);
         let mut roster = std::mem::take(&mut self.roster);
-        let gather = move |connection: &Connection| Ok((Chunk::gather(connection, stretch, &mut roster)?, roster));
+        let gather = move |connection: &Connection| Ok((Chunk::gather(connection, portion, &mut roster)?, roster));
         let chunk;
         (chunk, self.roster) = store.read_public(gather).wait()?;
         let ready = &mut self.ready;
@@ -174,7 +174,7 @@ fn collect(traced: &Traced<'_>, ready: &mut VecDeque<Changed>) {
             for (&player, at) in members.iter().zip(entrants.by_ref()) {
                 let after = [traced.trace.mean[at], traced.trace.uncertainty[at], traced.trace.visible[at]];
                 let before = std::mem::replace(&mut beliefs[player as usize], after);
-                let player = traced.replay.players()[chunk.players[player as usize] as usize];
+                let player = traced.players[chunk.players[player as usize] as usize];
                 changes.push(change(player, places[team], before, after));
             }
         }

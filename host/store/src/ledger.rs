@@ -11,9 +11,9 @@ use crate::error::StoreError;
 use crate::generations::find_active;
 use crate::installation::{InstallRefusal, ReplayProgress};
 use crate::rating::Standing;
-use crate::replay::{CHUNK_REPORTS_MAX, Chunk, Replay, Roster, Stop, Stretch, Traced, run};
+use crate::replay::{CHUNK_REPORTS_MAX, Chunk, Portion, Replay, Roster, Stop, Traced, run};
 use crate::standings::{load_change_rows, load_memory, load_standings};
-use crate::{Store, journal};
+use crate::{Store, journal, season_reset};
 
 /// Differences that are listed.
 pub const DIFFERENCES_LISTED_MAX: usize = 100;
@@ -79,6 +79,9 @@ pub enum CheckRefusal {
     /// The ratings in force are another engine's.
     #[error("the ratings in force are of another rating engine")]
     OtherEngine,
+    /// A season's reset has come to some of the players.
+    #[error("a season is being started: try again in a moment")]
+    ResetUnderWay,
     /// The engine does not rate what it rated before.
     #[error(transparent)]
     Engine(#[from] InstallRefusal),
@@ -133,6 +136,7 @@ impl Store {
             roster = back;
             match found {
                 Found::Exchanged => return Ok(Err(CheckRefusal::Exchanged)),
+                Found::ResetUnderWay => return Ok(Err(CheckRefusal::ResetUnderWay)),
                 Found::More(chunk) => {
                     if let Some(stop) = replay.rate(&chunk) {
                         return Ok(Err(refusal_of(stop).into()));
@@ -177,9 +181,9 @@ impl Store {
         let mut replay = Replay::new(projection, Arc::clone(engine), Standing::initial(rating, visible), false);
         let mut roster = Roster::default();
         loop {
-            let stretch = replay.next(until, CHUNK_REPORTS_MAX);
+            let portion = replay.next(until, CHUNK_REPORTS_MAX);
             let mut taken = std::mem::take(&mut roster);
-            let gather = move |connection: &Connection| Ok((Chunk::gather(connection, stretch, &mut taken)?, taken));
+            let gather = move |connection: &Connection| Ok((Chunk::gather(connection, portion, &mut taken)?, taken));
             let chunk;
             (chunk, roster) = self.read_public(gather).wait()?;
             let mut first = None;
@@ -194,6 +198,7 @@ impl Store {
 /// What one snapshot says about the generation in force.
 enum Found {
     Exchanged,
+    ResetUnderWay,
     /// Reports that were rated meanwhile, and after them come others.
     More(Chunk),
     /// The last reports that are rated in it, and its standings.
@@ -213,10 +218,13 @@ fn find_stored(
     let Some(active) = find_active(connection, queue)?.filter(|active| active.id == generation) else {
         return Ok((Found::Exchanged, roster));
     };
+    if season_reset::find_under_way(connection, generation)?.is_some() {
+        return Ok((Found::ResetUnderWay, roster));
+    }
     let head = journal::head(connection)?.map_or(JournalSeq(0), |(seq, _)| seq);
     let until = active.rated_through.unwrap_or(head);
-    let stretch = Stretch { queue, revision: active.revision, after, until, reports_max: CHUNK_REPORTS_MAX };
-    let chunk = Chunk::gather(connection, stretch, &mut roster)?;
+    let portion = Portion { queue, revision: active.revision, after, until, reports_max: CHUNK_REPORTS_MAX };
+    let chunk = Chunk::gather(connection, portion, &mut roster)?;
     if !chunk.complete {
         return Ok((Found::More(chunk), roster));
     }
@@ -344,7 +352,7 @@ fn first_otherwise(traced: &Traced<'_>, stored: &HashMap<PlayerId, HashMap<Journ
     for contest in 0..traced.contests {
         let seq = chunk.turns[contest].seq;
         for (&number, at) in journal.players(contest).iter().zip(journal.entrants(contest)) {
-            let player = traced.replay.players()[chunk.players[number as usize] as usize];
+            let player = traced.players[chunk.players[number as usize] as usize];
             let Some(row) = stored.get(&player).and_then(|rows| rows.get(&seq)) else { continue };
             let again = [traced.trace.mean[at], traced.trace.uncertainty[at], traced.trace.visible[at]];
             let fields = ["mean", "uncertainty", "visible"].into_iter().zip(row.iter().zip(again));

@@ -25,7 +25,8 @@ use crate::error::StoreError;
 use crate::generations::{ABANDONED, BUILDING, Generation, find_active};
 use crate::installation::ReplayProgress;
 use crate::rating::Standing;
-use crate::replay::{Replay, Roster, Stop, run};
+use crate::replay::{Replay, Roster, Stop, Stored, run};
+use crate::season_reset::{self, write_archived};
 use crate::standings::{load_memory, load_standings, put_standing, write_memory};
 use crate::{Store, column, journal};
 
@@ -183,7 +184,11 @@ fn plan(connection: &Connection, ready: &Ready, now: UnixMillis) -> Result<Plan,
     if is_leased(connection, ready, revision, now)? {
         return Ok(Plan::Leased);
     }
-    let base = base.filter(|base| base.through.0 > 0);
+    let base = match base.filter(|base| base.through.0 > 0) {
+        // Half of its standings are of another season.
+        Some(base) if season_reset::find_under_way(connection, base.generation)?.is_some() => None,
+        base => base,
+    };
     Ok(Plan::Build(Task { revision, base, until, head, skipped: count_skipped(connection)?, in_parts: true }))
 }
 
@@ -236,6 +241,11 @@ pub(crate) fn count_skipped(connection: &Connection) -> Result<u64, StoreError> 
     Ok(connection.prepare_cached("SELECT count(*) FROM skipped_reports")?.query_row([], |row| column::number(row, 0))?)
 }
 
+fn load_stored(connection: &Connection, generation: GenerationId) -> Result<Stored, StoreError> {
+    let (memory, standings) = (load_memory(connection, generation)?, load_standings(connection, generation)?);
+    Ok(Stored { memory, standings, archived: season_reset::load_archived(connection, generation)? })
+}
+
 /// A generation whose rows are being written, and which nobody looks at.
 pub(crate) struct Hidden {
     store: Store,
@@ -273,9 +283,8 @@ impl Hidden {
         let (mut replay, mut roster) =
             (Replay::new((queue, self.revision), engine, self.ready.initial.clone(), one_by_one), Roster::default());
         if let Some(Base { generation, through, .. }) = task.base {
-            let load = move |connection: &Connection| Ok((load_memory(connection, generation)?, load_standings(connection, generation)?));
-            let (memory, standings) = self.store.read_public(load).wait()?;
-            replay.resume(through, memory, standings, &mut roster);
+            let stored = self.store.read_public(move |connection| load_stored(connection, generation)).wait()?;
+            replay.resume(through, stored, &mut roster);
         }
         let (mut renewed, mut told, began) = (Instant::now(), Instant::now(), Instant::now());
         let mut overtaken = false;
@@ -334,6 +343,21 @@ impl Hidden {
                 }
                 for (player, standing) in &rows {
                     put_standing(connection, generation, *player, standing)?;
+                }
+                Ok(true)
+            };
+            if !self.store.write(write).wait()? {
+                return Ok(false);
+            }
+        }
+        for some in replay.archived().chunks(ROWS_PER_STEP) {
+            let (rows, until) = (some.to_vec(), self.clock.after(LEASE));
+            let write = move |connection: &Connection| {
+                if !prolong(connection, generation, until)? {
+                    return Ok(false);
+                }
+                for (season, player, archived) in &rows {
+                    write_archived(connection, generation, *season, *player, archived)?;
                 }
                 Ok(true)
             };

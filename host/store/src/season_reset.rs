@@ -191,6 +191,25 @@ fn write_progress(connection: &Connection, generation: GenerationId, seq: Journa
     Ok(())
 }
 
+/// Every archived standing of a generation, with the season that ended with it.
+pub(crate) fn load_archived(connection: &Connection, generation: GenerationId) -> Result<Vec<(u32, PlayerId, Archived)>, StoreError> {
+    let mut load = connection.prepare_cached(
+        "SELECT season, player, visible, mean, uncertainty, wins, losses, draws FROM season_standings WHERE generation = ?1",
+    )?;
+    let rows = load.query_map([column::sql(generation.0)], |row| {
+        let archived = Archived {
+            visible: row.get(2)?,
+            mean: row.get(3)?,
+            uncertainty: row.get(4)?,
+            wins: row.get(5)?,
+            losses: row.get(6)?,
+            draws: row.get(7)?,
+        };
+        Ok((row.get(0)?, PlayerId(column::number(row, 1)?), archived))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// Archives one standing of a season.
 pub(crate) fn write_archived(
     connection: &Connection,

@@ -11,8 +11,9 @@ use ladder::fault::PluginFault;
 use ladder::id::{Digest, JournalSeq};
 use ladder::rating::{Contest, Entrant, Rating, RatingEngine, Setting, Update};
 use ladder::report::AcceptedReport;
+use ladder::season::{SeasonReset, StandingRules};
 use ladder::time::UnixMillis;
-use store::{AcceptOptions, ChangesStep, InstallRefusal, REPORTS_BUILT_IN_MEMORY_MIN, RatingState, Store};
+use store::{AcceptOptions, ChangesStep, InstallRefusal, NewSeason, REPORTS_BUILT_IN_MEMORY_MIN, RatingState, Store};
 use world::{NOW, Steps, World, imported};
 
 /// So many reports are certainly built in memory.
@@ -399,4 +400,41 @@ fn a_replay_of_a_queue_that_waits_waits_at_the_same_report() {
     while world.store.rate_waiting(world.queue, 256).wait().unwrap().unwrap().waits {}
     world.engine = Steps::new(9.0);
     world.assert_equals_replay();
+}
+
+/// A soft and a hard reset in the middle of the journal: standings, archives and changes are those of the live path.
+#[test]
+fn seasons_are_reset_in_memory_as_they_were_live() {
+    let in_seasons = |engine: &Arc<Steps>| {
+        let mut world = World::new(PLAYERS);
+        world.engine = Arc::clone(engine);
+        world.install(engine);
+        play(&world, 1..=1_100);
+        start_season(&world, "first", SeasonReset::Soft { keep: 0.7 });
+        play(&world, 1_101..=1_800);
+        start_season(&world, "second", SeasonReset::Hard);
+        play(&world, 1_801..=REPORTS);
+        world
+    };
+    let (mut world, live) = (in_seasons(&Steps::new(4.0)), in_seasons(&Steps::new(9.0)));
+    install(&world.store, &world, &InColumns::new(9.0)).unwrap();
+    world.engine = Steps::new(9.0);
+    world.assert_equals_replay();
+    write_changes(&world);
+    assert_eq!(rows(&world), rows(&live));
+    for season in 0..2 {
+        let archived = |world: &World| world.store.season_standings(world.queue, season, 0, 500).wait().unwrap();
+        assert!(!archived(&world).is_empty());
+        assert_eq!(archived(&world), archived(&live), "season {season}");
+    }
+    assert!(store::verify(world.path()).unwrap().is_sound());
+    let engine: Arc<dyn RatingEngine> = InColumns::new(9.0);
+    let check = world.store.check_ratings(world.queue, &engine, |_| ()).unwrap().unwrap();
+    assert!(check.differences.is_empty(), "{check:?}");
+}
+
+fn start_season(world: &World, name: &str, reset: SeasonReset) {
+    let new = NewSeason { name: name.into(), reset, starts_at: NOW, ended: StandingRules::default(), by: "host".into() };
+    world.store.start_season(world.queue, new, NOW).wait().unwrap().unwrap();
+    while world.store.rate_waiting(world.queue, 256).wait().unwrap().unwrap().waits {}
 }

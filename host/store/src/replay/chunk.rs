@@ -9,6 +9,7 @@ use rusqlite::Connection;
 
 use crate::error::StoreError;
 use crate::journal;
+use crate::seasons::{self, Season};
 
 /// Reports that one read decodes.
 pub(crate) const CHUNK_REPORTS_MAX: usize = 4_096;
@@ -59,6 +60,8 @@ pub(crate) struct Chunk {
     pub(crate) newcomers: Vec<PlayerId>,
     /// Per contest.
     pub(crate) turns: Vec<Turn>,
+    /// The season that starts behind them: its reset is due then.
+    pub(crate) season: Option<Season>,
     /// Every entry up to here was looked at.
     pub(crate) through: JournalSeq,
     /// Whether nothing up to `until` comes after it.
@@ -67,7 +70,7 @@ pub(crate) struct Chunk {
 
 /// Which reports.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Stretch {
+pub(crate) struct Portion {
     pub(crate) queue: QueueId,
     pub(crate) revision: u64,
     pub(crate) after: JournalSeq,
@@ -77,19 +80,22 @@ pub(crate) struct Stretch {
 
 impl Chunk {
     /// The reports that are rated next.
-    pub(crate) fn gather(connection: &Connection, stretch: Stretch, roster: &mut Roster) -> Result<Self, StoreError> {
-        let Stretch { queue, revision, after, until, reports_max } = stretch;
+    pub(crate) fn gather(connection: &Connection, portion: Portion, roster: &mut Roster) -> Result<Self, StoreError> {
+        let Portion { queue, revision, after, until, reports_max } = portion;
         roster.chunks += 1;
         let mut chunk = Self {
             journal: Journal::default(),
             players: Vec::new(),
             newcomers: Vec::new(),
             turns: Vec::new(),
+            season: None,
             through: after,
             complete: false,
         };
         let (mut bytes, mut numbers, mut looked_at) = (0, Vec::new(), 0);
-        chunk.complete = journal::visit_due(connection, (queue, revision), (after, until), |due| {
+        let season = seasons::find_next(connection, queue, after)?.filter(|season| season.seq <= until);
+        let end = season.as_ref().map_or(until, |season| season.seq);
+        let reached = journal::visit_due(connection, (queue, revision), (after, end), |due| {
             bytes += due.payload.len();
             let facts = journal::decode(due.seq, queue, due.payload)?;
             if facts.disposition == Disposition::Ratable || due.released {
@@ -99,8 +105,9 @@ impl Chunk {
             looked_at += 1;
             Ok(chunk.turns.len() < reports_max && looked_at < CHUNK_REPORTS_MAX && bytes < CHUNK_BYTES_MAX)
         })?;
-        if chunk.complete {
-            chunk.through = chunk.through.max(until);
+        if reached {
+            (chunk.through, chunk.season) = (end, season);
+            chunk.complete = end >= until;
         }
         Ok(chunk)
     }

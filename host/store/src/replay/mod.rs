@@ -6,7 +6,8 @@
 //! An engine without the bulk interface is asked contest by contest through the same loop. A contest that the engine does not rate ends the
 //! replay exactly before it. If the bulk interface itself faults, the replay is worth nothing: what it said before may be wrong, too.
 //!
-//! Memory: per player some 60 bytes and what the engine remembers of the player, and two chunks of at most 8 MiB of payload each.
+//! Memory: per player some 60 bytes and what the engine remembers of the player, per archived standing of a season 60 bytes, and two chunks of
+//! at most 8 MiB of payload each.
 
 mod chunk;
 
@@ -20,8 +21,10 @@ use ladder::time::UnixSeconds;
 
 use crate::error::StoreError;
 use crate::rating::{Ending, Standing, ending};
+use crate::season_reset::{Archived, BATCH};
+use crate::seasons::Season;
 use crate::{Pending, Store};
-pub(crate) use chunk::{CHUNK_REPORTS_MAX, Chunk, Roster, Stretch};
+pub(crate) use chunk::{CHUNK_REPORTS_MAX, Chunk, Portion, Roster};
 
 /// How a player's contests ended.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,6 +48,8 @@ pub(crate) struct Replay {
     /// Whether `visible` is behind `cohort`: the bulk interface says it for all players at the end.
     visible_behind: bool,
     memory: Vec<u8>,
+    /// The last standings of every season that ended, by its number.
+    archived: Vec<(u32, PlayerId, Archived)>,
     /// Every entry up to here was looked at.
     through: JournalSeq,
     reports: u64,
@@ -61,6 +66,13 @@ pub(crate) enum Stop {
     Bulk(PluginFault),
     /// The caller wants no more.
     Asked,
+}
+
+/// What a generation stores.
+pub(crate) struct Stored {
+    pub(crate) memory: Vec<u8>,
+    pub(crate) standings: Vec<(PlayerId, Standing)>,
+    pub(crate) archived: Vec<(u32, PlayerId, Archived)>,
 }
 
 /// What one chunk came to.
@@ -80,7 +92,8 @@ impl Rated {
 
 /// A chunk after it was rated, for whoever writes down what it changed.
 pub(crate) struct Traced<'a> {
-    pub(crate) replay: &'a Replay,
+    /// By number in the roster.
+    pub(crate) players: &'a [PlayerId],
     pub(crate) chunk: &'a Chunk,
     pub(crate) contests: usize,
     pub(crate) trace: &'a Trace,
@@ -103,13 +116,16 @@ impl Replay {
             visible: Vec::new(),
             visible_behind: false,
             memory: Vec::new(),
+            archived: Vec::new(),
             through: JournalSeq(0),
             reports: 0,
         }
     }
 
     /// Goes on from what is stored at entry `through`.
-    pub(crate) fn resume(&mut self, through: JournalSeq, memory: Vec<u8>, standings: Vec<(PlayerId, Standing)>, roster: &mut Roster) {
+    pub(crate) fn resume(&mut self, through: JournalSeq, stored: Stored, roster: &mut Roster) {
+        let Stored { memory, standings, archived } = stored;
+        self.archived = archived;
         for (player, standing) in standings {
             roster.number(player);
             self.players.push(player);
@@ -121,8 +137,8 @@ impl Replay {
     }
 
     /// What comes next, up to entry `until`.
-    pub(crate) fn next(&self, until: JournalSeq, reports_max: usize) -> Stretch {
-        Stretch { queue: self.queue, revision: self.revision, after: self.through, until, reports_max }
+    pub(crate) fn next(&self, until: JournalSeq, reports_max: usize) -> Portion {
+        Portion { queue: self.queue, revision: self.revision, after: self.through, until, reports_max }
     }
 
     /// Every entry up to here was looked at.
@@ -142,6 +158,11 @@ impl Replay {
     /// What the engine remembers of the queue.
     pub(crate) fn memory(&self) -> &[u8] {
         &self.memory
+    }
+
+    /// The last standings of every season that ended, by its number.
+    pub(crate) fn archived(&self) -> &[(u32, PlayerId, Archived)] {
+        &self.archived
     }
 
     /// One player, by number in the roster; `None` for one who was named and not rated. Call [`Self::settle`] before.
@@ -187,24 +208,60 @@ impl Replay {
             Ok(rated) => rated,
             Err(fault) => return Some(Stop::Bulk(fault)),
         };
-        let stop = self.conclude(chunk, &rated);
-        look(Traced { replay: self, chunk, contests: rated.contests, trace: &rated.trace, before });
-        stop
+        look(Traced { players: &self.players, chunk, contests: rated.contests, trace: &rated.trace, before });
+        self.conclude(chunk, &rated)
     }
 
     fn conclude(&mut self, chunk: &Chunk, rated: &Rated) -> Option<Stop> {
         self.reports += rated.contests as u64;
         match &rated.fault {
-            None => {
-                self.through = chunk.through;
-                None
-            }
+            None => match &chunk.season {
+                Some(season) => self.start_season(season),
+                None => {
+                    self.through = chunk.through;
+                    None
+                }
+            },
             Some(fault) => {
                 let at = chunk.turns[rated.contests].at;
                 self.through = JournalSeq(at.0 - 1);
                 Some(Stop::Fault(chunk.turns[rated.contests].seq, fault.clone()))
             }
         }
+    }
+
+    /// Archives every standing as it was shown, and resets it: batch by batch, in the order of the players, as a stored generation is.
+    fn start_season(&mut self, season: &Season) -> Option<Stop> {
+        self.through = JournalSeq(season.seq.0 - 1);
+        if let Err(fault) = self.settle() {
+            return Some(Stop::Bulk(fault));
+        }
+        let engine = Arc::clone(&self.engine);
+        let mut numbers: Vec<usize> = (0..self.players.len()).filter(|&number| self.cohort.contests()[number] > 0).collect();
+        numbers.sort_unstable_by_key(|&number| self.players[number]);
+        for numbers in numbers.chunks(BATCH) {
+            let batch: Vec<Standing> = numbers.iter().filter_map(|&number| self.standing(number)).collect();
+            let reset = match season.reset(engine.as_ref(), &batch) {
+                Ok(reset) => reset,
+                Err(fault) => return Some(Stop::Fault(season.seq, fault)),
+            };
+            for ((&number, before), after) in numbers.iter().zip(&batch).zip(reset) {
+                let archived = season.archive(before).map(|archived| (season.number - 1, self.players[number], archived));
+                self.archived.extend(archived);
+                self.set(number, after.as_ref().unwrap_or(&self.initial.clone()));
+            }
+        }
+        self.through = season.seq;
+        None
+    }
+
+    fn set(&mut self, number: usize, standing: &Standing) {
+        let Standing { rating, visible, contests, wins, losses, draws, last_at } = standing;
+        let belief = (rating.mean, rating.uncertainty);
+        // Cannot truncate: the roster numbers with 32 bits.
+        self.cohort.set(number as u32, belief, *contests, last_at.unwrap_or_default(), &rating.memory);
+        self.tallies[number] = Tally { wins: *wins, losses: *losses, draws: *draws };
+        self.visible[number] = *visible;
     }
 
     /// Newcomers stand where everybody starts.
@@ -344,10 +401,10 @@ pub(crate) fn run(
     if replay.through >= until {
         return Ok(Ok(roster));
     }
-    let stretch = replay.next(until, CHUNK_REPORTS_MAX);
+    let portion = replay.next(until, CHUNK_REPORTS_MAX);
     let read = move |after: JournalSeq, mut roster: Roster| -> Pending<(Chunk, Roster)> {
-        let stretch = Stretch { after, ..stretch };
-        store.read_public(move |connection| Ok((Chunk::gather(connection, stretch, &mut roster)?, roster)))
+        let portion = Portion { after, ..portion };
+        store.read_public(move |connection| Ok((Chunk::gather(connection, portion, &mut roster)?, roster)))
     };
     let mut coming = read(replay.through, roster);
     loop {
