@@ -15,6 +15,7 @@ use crate::engines::Ready;
 use crate::error::StoreError;
 use crate::generations::find_active;
 use crate::installation::ReplayProgress;
+use crate::predictions::Prediction;
 use crate::rating::RatingChange;
 use crate::replay::{Chunk, Replay, Roster, Stop, Traced, run};
 use crate::{Pending, Store, column, standings};
@@ -61,6 +62,7 @@ struct Changed {
     match_id: Option<MatchId>,
     at_s: UnixSeconds,
     changes: Vec<RatingChange>,
+    prediction: Option<Prediction>,
 }
 
 /// A generation in force to which changes are missing.
@@ -141,7 +143,7 @@ impl Work {
         let chunk;
         (chunk, self.roster) = store.read_public(gather).wait()?;
         let ready = &mut self.ready;
-        let stop: Option<Stop> = self.replay.rate_traced(&chunk, |traced| collect(&traced, ready));
+        let stop: Option<Stop> = self.replay.rate_traced(&chunk, |traced| collect(traced, ready));
         self.through = chunk.through;
         Ok(stop.is_none())
     }
@@ -162,30 +164,33 @@ impl Work {
 }
 
 /// What every contest of a chunk changed, player by player as the report names them.
-fn collect(traced: &Traced<'_>, ready: &mut VecDeque<Changed>) {
+fn collect(mut traced: Traced<'_>, ready: &mut VecDeque<Changed>) {
     let (journal, chunk) = (&traced.chunk.journal, traced.chunk);
     let mut beliefs = traced.before.clone();
     for contest in 0..traced.contests {
         let turn = chunk.turns[contest];
         let places = journal.places(contest);
+        let predicted = traced.predicted.get_mut(contest).and_then(Option::take);
+        let prediction = predicted.and_then(|pairs| Prediction::of(places, pairs));
         let mut changes = Vec::with_capacity(journal.players(contest).len());
         let mut entrants = journal.entrants(contest);
-        for (team, members) in journal.teams(contest).map(|team| journal.members(team)).enumerate() {
+        for (team, members) in (0..).zip(journal.teams(contest).map(|team| journal.members(team))) {
+            let expected = prediction.as_ref().and_then(|prediction| prediction.expected(team));
             for (&player, at) in members.iter().zip(entrants.by_ref()) {
                 let after = [traced.trace.mean[at], traced.trace.uncertainty[at], traced.trace.visible[at]];
                 let before = std::mem::replace(&mut beliefs[player as usize], after);
                 let player = traced.players[chunk.players[player as usize] as usize];
-                changes.push(change(player, places[team], before, after));
+                changes.push(RatingChange { expected, ..change(player, places[usize::from(team)], before, after) });
             }
         }
         let at_s = UnixSeconds(journal.columns().at_s[contest]);
-        ready.push_back(Changed { at: turn.at, seq: turn.seq, match_id: turn.match_id, at_s, changes });
+        ready.push_back(Changed { at: turn.at, seq: turn.seq, match_id: turn.match_id, at_s, changes, prediction });
     }
 }
 
 fn change(player: PlayerId, place: u16, before: [f64; 3], after: [f64; 3]) -> RatingChange {
     let ([mean_before, uncertainty_before, visible_before], [mean, uncertainty, visible]) = (before, after);
-    RatingChange { player, place, mean_before, uncertainty_before, visible_before, mean, uncertainty, visible }
+    RatingChange { player, place, mean_before, uncertainty_before, visible_before, mean, uncertainty, visible, expected: None }
 }
 
 /// Stores changes, unless somebody else did or the generation is not in force any more: then there is nothing to do.
@@ -195,8 +200,8 @@ fn write_changed(connection: &Connection, owing: Owing, some: &[Changed], throug
     let generation = owing.generation;
     let noted = note.execute(params![column::sql(generation.0), column::sql(owing.changes_through.0), column::sql(through.0)])?;
     if noted == 1 {
-        for Changed { seq, match_id, at_s, changes, .. } in some {
-            standings::write_change_rows(connection, generation, (*seq, *match_id, *at_s), changes)?;
+        for Changed { seq, match_id, at_s, changes, prediction, .. } in some {
+            standings::write_change_rows(connection, generation, (*seq, *match_id, *at_s), changes, prediction.as_ref())?;
         }
     }
     Ok(())

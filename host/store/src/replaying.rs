@@ -16,6 +16,7 @@ use crate::error::StoreError;
 use crate::generations::find_active;
 use crate::installation::{Again, Build, InstallRefusal, Installed, ReplayProgress, build};
 use crate::ledger::Differences;
+use crate::predictions::note_engine_name;
 use crate::rating::Standing;
 use crate::rebuilding::{Built, Caller, Hidden, LEASE, TOLD_EVERY, Task, Ticking, prolong};
 use crate::standings::{load_memory, load_standings};
@@ -62,6 +63,8 @@ impl Store {
             Err(fault) => return Ok(Err(InstallRefusal::Initial(fault))),
         };
         let (ready, clock) = (Arc::new(Ready { queue, engine, initial: Standing::initial(rating, visible) }), Ticking::from(now));
+        let named = Arc::clone(&ready);
+        self.write(move |connection| note_engine_name(connection, named.engine.as_ref())).wait()?;
         let known = move |connection: &Connection| {
             let mut known = connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM queues WHERE queue = ?1)")?;
             Ok(known.query_row([column::sql(queue.0)], |row| row.get::<_, bool>(0))?)

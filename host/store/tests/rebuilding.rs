@@ -84,6 +84,7 @@ impl BulkRatingEngine for InColumns {
                 let contests = cohort.played(player).0 + 1;
                 cohort.set(player, (rating.mean, rating.uncertainty), contests, asked.setting.at_s, &rating.memory);
             }
+            outcome.predicted.extend(self.steps.predict(&[], &asked.entrants, &asked.setting)?);
             if traced {
                 outcome.trace.mean.extend(update.ratings.iter().map(|rating| rating.mean));
                 outcome.trace.uncertainty.extend(update.ratings.iter().map(|rating| rating.uncertainty));
@@ -135,8 +136,8 @@ fn install(store: &Store, world: &World, engine: &Arc<impl RatingEngine + 'stati
     store.install_engine(world.queue, Arc::clone(engine) as Arc<dyn RatingEngine>, |_| (), NOW).wait().unwrap()
 }
 
-/// Every row of two tables for the generation in force.
-fn rows(world: &World) -> (Vec<String>, Vec<String>) {
+/// Every row of three tables for the generation in force.
+fn rows(world: &World) -> (Vec<String>, Vec<String>, Vec<String>) {
     let connection = rusqlite::Connection::open(world.path()).unwrap();
     let read = |columns: &str, table: &str| {
         let sql = format!(
@@ -149,10 +150,10 @@ fn rows(world: &World) -> (Vec<String>, Vec<String>) {
     };
     let ratings = read("player, mean, uncertainty, visible, contests, wins, losses, draws, last_at_s, memory", "ratings");
     let changes = read(
-        "player, seq, match_id, at_s, place, mean_before, uncertainty_before, visible_before, mean, uncertainty, visible",
+        "player, seq, match_id, at_s, place, mean_before, uncertainty_before, visible_before, mean, uncertainty, visible, expected",
         "rating_changes",
     );
-    (ratings, changes)
+    (ratings, changes, read("seq, surprise, predicted", "predictions"))
 }
 
 /// Writes the changes that are missing; in how many steps.

@@ -81,12 +81,14 @@ struct Rated {
     contests: usize,
     /// What each left behind, if it was asked for.
     trace: Trace,
+    /// What was predicted of each, if it was asked for and the engine could.
+    predicted: Vec<Option<Vec<f64>>>,
     fault: Option<PluginFault>,
 }
 
 impl Rated {
     fn nothing() -> Self {
-        Self { contests: 0, trace: Trace::default(), fault: None }
+        Self { contests: 0, trace: Trace::default(), predicted: Vec::new(), fault: None }
     }
 }
 
@@ -97,6 +99,8 @@ pub(crate) struct Traced<'a> {
     pub(crate) chunk: &'a Chunk,
     pub(crate) contests: usize,
     pub(crate) trace: &'a Trace,
+    /// Per contest.
+    pub(crate) predicted: Vec<Option<Vec<f64>>>,
     /// Before the chunk, by the chunk's numbers: mean, uncertainty, visible.
     pub(crate) before: Vec<[f64; 3]>,
 }
@@ -204,11 +208,12 @@ impl Replay {
             [self.cohort.means()[number], self.cohort.uncertainties()[number], self.visible[number]]
         };
         let before: Vec<[f64; 3]> = chunk.players.iter().map(belief).collect();
-        let rated = match self.rate_chunk(chunk, true) {
+        let mut rated = match self.rate_chunk(chunk, true) {
             Ok(rated) => rated,
             Err(fault) => return Some(Stop::Bulk(fault)),
         };
-        look(Traced { players: &self.players, chunk, contests: rated.contests, trace: &rated.trace, before });
+        let predicted = std::mem::take(&mut rated.predicted);
+        look(Traced { players: &self.players, chunk, contests: rated.contests, trace: &rated.trace, predicted, before });
         self.conclude(chunk, &rated)
     }
 
@@ -301,19 +306,26 @@ impl Replay {
     }
 
     fn take(&mut self, chunk: &Chunk, contests: usize, outcome: Outcome, traced: bool) -> Rated {
-        let Outcome { cohort, memory, trace, .. } = outcome;
+        let Outcome { cohort, memory, trace, predicted, .. } = outcome;
+        let mut pairs = predicted.as_slice();
+        let mut of_contest = |contest| {
+            let (these, rest) = pairs.split_at_checked(chunk.journal.pairs(contest))?;
+            pairs = rest;
+            Some(these.to_vec())
+        };
+        let predicted = if traced { (0..contests).map(&mut of_contest).collect() } else { Vec::new() };
         self.cohort.put_back(&chunk.players, cohort);
         self.memory = memory;
         self.tally(chunk, contests);
         self.show(chunk, contests, &trace, traced);
-        Rated { contests, trace, fault: None }
+        Rated { contests, trace, predicted, fault: None }
     }
 
     fn rate_one_by_one(&mut self, chunk: &Chunk, traced: bool) -> Rated {
         let mut rated = Rated::nothing();
         let mut cohort = self.cohort.pick(&chunk.players);
         for contest in 0..chunk.journal.len() {
-            match self.rate_one(chunk, contest, &mut cohort, traced.then_some(&mut rated.trace)) {
+            match self.rate_one(chunk, contest, &mut cohort, traced.then_some(&mut rated)) {
                 Ok(()) => rated.contests += 1,
                 Err(fault) => {
                     rated.fault = Some(fault);
@@ -326,9 +338,12 @@ impl Replay {
         rated
     }
 
-    fn rate_one(&mut self, chunk: &Chunk, contest: usize, cohort: &mut Cohort, trace: Option<&mut Trace>) -> Result<(), PluginFault> {
+    fn rate_one(&mut self, chunk: &Chunk, contest: usize, cohort: &mut Cohort, traced: Option<&mut Rated>) -> Result<(), PluginFault> {
         let asked = chunk.journal.contest(contest, cohort);
-        let update = self.engine.rate(&self.memory, &asked)?;
+        let (update, predicted) = match traced {
+            Some(_) => self.engine.rate_and_predict(&self.memory, &asked)?,
+            None => (self.engine.rate(&self.memory, &asked)?, None),
+        };
         let sound = update.ratings.len() == asked.entrants.len()
             && update.visible.len() == asked.entrants.len()
             && update.ratings.iter().all(Rating::is_sound)
@@ -343,7 +358,8 @@ impl Replay {
             cohort.set(player, (rating.mean, rating.uncertainty), contests.saturating_add(1), asked.setting.at_s, &rating.memory);
             self.visible[chunk.players[player as usize] as usize] = visible;
         }
-        if let Some(trace) = trace {
+        if let Some(Rated { trace, predicted: kept, .. }) = traced {
+            kept.push(predicted);
             trace.mean.extend(update.ratings.iter().map(|rating| rating.mean));
             trace.uncertainty.extend(update.ratings.iter().map(|rating| rating.uncertainty));
             trace.visible.extend_from_slice(&update.visible);
