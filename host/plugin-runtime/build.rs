@@ -22,6 +22,7 @@ const PACKAGES: &[&str] = &[
     "rating-adaptive",
     "rating-elo-mmr",
     "rating-glicko2",
+    "rating-weng-lin",
     // Rules and policies.
     "rules-bounds",
     "policy-skill-window",

@@ -10,6 +10,7 @@ const BUILTIN: &[(&str, Role, &[u8])] = &[
     ("adaptive", Role::Rating, include_bytes!(concat!(env!("OUT_DIR"), "/rating-adaptive.component.wasm"))),
     ("elo-mmr", Role::Rating, include_bytes!(concat!(env!("OUT_DIR"), "/rating-elo-mmr.component.wasm"))),
     ("glicko2", Role::Rating, include_bytes!(concat!(env!("OUT_DIR"), "/rating-glicko2.component.wasm"))),
+    ("weng-lin", Role::Rating, include_bytes!(concat!(env!("OUT_DIR"), "/rating-weng-lin.component.wasm"))),
     ("bounds", Role::Rules, include_bytes!(concat!(env!("OUT_DIR"), "/rules-bounds.component.wasm"))),
     ("skill-window", Role::Policy, include_bytes!(concat!(env!("OUT_DIR"), "/policy-skill-window.component.wasm"))),
 ];
