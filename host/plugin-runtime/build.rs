@@ -20,6 +20,7 @@ use wit_component::ComponentEncoder;
 const PACKAGES: &[&str] = &[
     "rating-gaussian",
     "rating-adaptive",
+    "rating-elo",
     "rating-elo-mmr",
     "rating-glicko2",
     "rating-weng-lin",

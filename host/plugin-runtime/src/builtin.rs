@@ -8,6 +8,7 @@ use crate::limits::Role;
 const BUILTIN: &[(&str, Role, &[u8])] = &[
     ("gaussian", Role::Rating, include_bytes!(concat!(env!("OUT_DIR"), "/rating-gaussian.component.wasm"))),
     ("adaptive", Role::Rating, include_bytes!(concat!(env!("OUT_DIR"), "/rating-adaptive.component.wasm"))),
+    ("elo", Role::Rating, include_bytes!(concat!(env!("OUT_DIR"), "/rating-elo.component.wasm"))),
     ("elo-mmr", Role::Rating, include_bytes!(concat!(env!("OUT_DIR"), "/rating-elo-mmr.component.wasm"))),
     ("glicko2", Role::Rating, include_bytes!(concat!(env!("OUT_DIR"), "/rating-glicko2.component.wasm"))),
     ("weng-lin", Role::Rating, include_bytes!(concat!(env!("OUT_DIR"), "/rating-weng-lin.component.wasm"))),

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const BUILTINS: &[&str] = &["gaussian", "adaptive", "elo-mmr", "glicko2", "weng-lin", "bounds", "skill-window"];
+const BUILTINS: &[&str] = &["gaussian", "adaptive", "elo", "elo-mmr", "glicko2", "weng-lin", "bounds", "skill-window"];
 
 fn host_error(text: &str) -> String {
     HostConfig::parse("ranked.toml", text).expect_err("the text is wrong").render()
