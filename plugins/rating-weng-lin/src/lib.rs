@@ -42,6 +42,10 @@ const SECONDS_PER_DAY: f64 = 86_400.0;
 pub struct WengLin {
     parameters: Parameters,
     game: Game,
+    /// Every player of a team counts alike: neither balance nor presence weighs them.
+    alike: bool,
+    /// Drift of a skill while its owner is away, as a variance per second.
+    idle_drift: f64,
 }
 
 impl Plugin for WengLin {
@@ -60,7 +64,9 @@ impl Plugin for WengLin {
             window: usize::from(parameters.window),
             averaged: parameters.averaged,
         };
-        if errors.is_empty() { Ok(WengLin { parameters, game }) } else { Err(errors) }
+        let alike = !parameters.balance && parameters.participation == Participation::Ignored;
+        let idle_drift = parameters.tau_per_day * parameters.tau_per_day / SECONDS_PER_DAY;
+        if errors.is_empty() { Ok(WengLin { parameters, game, alike, idle_drift }) } else { Err(errors) }
     }
 }
 
@@ -193,8 +199,7 @@ impl WengLin {
     fn idle_variance(&self, past: FlatPast<'_>, entrant: usize, uncertainty: f64) -> f64 {
         let variance = uncertainty * uncertainty;
         let Some(&idle_s) = past.idle_s.get(entrant) else { return variance };
-        let days = idle_s as f64 / SECONDS_PER_DAY;
-        let grown = variance + days * self.parameters.tau_per_day * self.parameters.tau_per_day;
+        let grown = variance + idle_s as f64 * self.idle_drift;
         let limit = self.parameters.sigma * self.parameters.sigma;
         // Idleness makes nobody less known than a player never seen.
         if grown < limit {
@@ -219,9 +224,13 @@ impl WengLin {
 
     /// A team as it is rated: the sum of its players.
     fn team(&self, contest: &FlatContest<'_>, team: usize, members: Range<usize>, mean: &[f64], variance: &[f64]) -> Result<Team, Fault> {
+        let score = contest.scores.get(team).copied();
+        if self.alike {
+            let (mean, variance) = sums(&mean[members.clone()], &variance[members]);
+            return Ok(Team { mean, variance, place: contest.places[team], score });
+        }
         let balance = self.balance(&mean[members.clone()], &variance[members.clone()]);
         let shared = self.parameters.participation == Participation::Share;
-        let score = contest.scores.get(team).copied();
         let mut sum = Team { place: contest.places[team], score, ..Team::default() };
         for player in members {
             let mut weight = balance.weight(mean[player], variance[player]);
@@ -245,14 +254,23 @@ impl WengLin {
     /// Moves every entrant by the evidence about its team, and turns variances into uncertainties.
     fn apply(&self, contest: &FlatContest<'_>, evidence: &[Evidence], mean: &mut [f64], variances: &mut [f64]) {
         for (team, (members, said)) in members_of(contest.team_end).zip(evidence).enumerate() {
-            let step = self.step(contest.scores, team);
+            let pull = contest.trust * self.step(contest.scores, team) * said.pull;
+            let sharpening = contest.trust * said.sharpening;
+            let kappa = self.parameters.kappa;
+            if self.alike {
+                for (mean, variance) in mean[members.clone()].iter_mut().zip(&mut variances[members]) {
+                    let known = *variance;
+                    *mean += known * pull;
+                    *variance = at_least(DEVIATION_MIN, (known * at_least(kappa, 1.0 - known * sharpening)).sqrt());
+                }
+                continue;
+            }
             let weights = self.weights(&contest.presence[members.clone()], said.pull);
             for player in members {
                 let (reach, square) = weights.of(contest.presence[player]);
-                let variance = variances[player];
-                let left = at_least(self.parameters.kappa, 1.0 - contest.trust * square * variance * said.sharpening);
-                mean[player] += contest.trust * step * reach * variance * said.pull;
-                variances[player] = at_least(DEVIATION_MIN, (variance * left).sqrt());
+                let known = variances[player];
+                mean[player] += reach * known * pull;
+                variances[player] = at_least(DEVIATION_MIN, (known * at_least(kappa, 1.0 - square * known * sharpening)).sqrt());
             }
         }
     }
@@ -327,6 +345,24 @@ impl Balance {
             None => 1.0,
         }
     }
+}
+
+/// Two sums at once, over every other entry side by side: two lanes of a vector unit.
+fn sums(mean: &[f64], variance: &[f64]) -> (f64, f64) {
+    let (mut means, mut variances) = ([0.0; 2], [0.0; 2]);
+    let (mean_pairs, mean_rest) = mean.as_chunks::<2>();
+    let (variance_pairs, variance_rest) = variance.as_chunks::<2>();
+    for (mean, variance) in mean_pairs.iter().zip(variance_pairs) {
+        means[0] += mean[0];
+        means[1] += mean[1];
+        variances[0] += variance[0];
+        variances[1] += variance[1];
+    }
+    for (mean, variance) in mean_rest.iter().zip(variance_rest) {
+        means[0] += mean;
+        variances[0] += variance;
+    }
+    (means[0] + means[1], variances[0] + variances[1])
 }
 
 /// A sum that balance did not blow up.
