@@ -138,6 +138,14 @@ pub trait RatingEngine: Send + Sync {
     fn soften_many(&self, ratings: &[Rating], keep: f64) -> Result<Vec<(Rating, f64)>, PluginFault> {
         ratings.iter().map(|rating| self.soften(rating, keep)).collect()
     }
+    /// What people see of each of these beliefs, to the last bit what came with them when the engine made them.
+    ///
+    /// # Errors
+    /// The plugin's fault.
+    fn show_many(&self, ratings: &[Rating]) -> Result<Vec<f64>, PluginFault> {
+        // To keep everything changes nothing. An engine to which rounding does must say it itself.
+        ratings.iter().map(|rating| self.soften(rating, 1.0).map(|(_, visible)| visible)).collect()
+    }
     /// For each pair of teams i < j in the order (0,1), (0,2), .. (1,2), ..: the probability that i places before j plus half the
     /// probability of a draw. Only `entrants` and `setting` of the contest are looked at.
     ///

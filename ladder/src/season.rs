@@ -89,9 +89,8 @@ impl SeasonReset {
                 let widen =
                     |(rating, (softened, _)): (&Rating, (Rating, f64))| Rating { uncertainty: softened.uncertainty, ..rating.clone() };
                 let widened: Vec<Rating> = ratings.iter().zip(softened).map(widen).collect();
-                // To keep all of it changes nothing, and says what people see.
-                let visible = engine.soften_many(&widened, 1.0)?;
-                Ok(Some(widened.into_iter().zip(visible).map(|(rating, (_, visible))| (rating, visible)).collect()))
+                let shown = engine.show_many(&widened)?;
+                Ok(Some(widened.into_iter().zip(shown).collect()))
             }
         }
     }

@@ -109,6 +109,23 @@ impl RatingPlugin {
         WarmRating { plugin: self, instance: Mutex::default() }
     }
 
+    /// Asks one fresh instance about each of `ratings`, with the budget of so many calls.
+    fn call_each<R>(
+        &self,
+        function: &'static str,
+        ratings: &[Rating],
+        body: impl Fn(&mut Store<Guest>, &Exports, &Rating) -> Result<R, Stop>,
+    ) -> Result<Vec<R>, PluginFault> {
+        self.service.admit()?;
+        let _slot = self.service.take_slot();
+        let limits = self.bulk_limits(ratings.len(), 0);
+        self.service.call_within(&limits, function, &mut self.service.store_within(&limits), |store| {
+            let instance = self.prepared.start(&self.service, store)?;
+            let engine = self.exports.load(&mut *store, &instance)?;
+            ratings.iter().map(|rating| body(store, &engine, rating)).collect()
+        })
+    }
+
     fn call<R>(&self, function: &'static str, body: impl FnOnce(&mut Store<Guest>, &Exports) -> Result<R, Stop>) -> Result<R, PluginFault> {
         call(&self.service, &self.prepared, &self.exports, function, body)
     }
@@ -166,16 +183,12 @@ impl RatingEngine for RatingPlugin {
         self.call("soften", |store, engine| soften(store, engine, rating, keep))
     }
 
-    /// One fresh instance for all of them, with the budget of so many calls.
     fn soften_many(&self, ratings: &[Rating], keep: f64) -> Result<Vec<(Rating, f64)>, PluginFault> {
-        self.service.admit()?;
-        let _slot = self.service.take_slot();
-        let limits = self.bulk_limits(ratings.len(), 0);
-        self.service.call_within(&limits, "soften", &mut self.service.store_within(&limits), |store| {
-            let instance = self.prepared.start(&self.service, store)?;
-            let engine = self.exports.load(&mut *store, &instance)?;
-            ratings.iter().map(|rating| soften(store, &engine, rating, keep)).collect()
-        })
+        self.call_each("soften", ratings, |store, engine, rating| soften(store, engine, rating, keep))
+    }
+
+    fn show_many(&self, ratings: &[Rating]) -> Result<Vec<f64>, PluginFault> {
+        self.call_each("visible", ratings, visible)
     }
 
     fn predict(&self, memory: &[u8], line_up: &[Entrant], at: &Setting) -> Result<Vec<f64>, PluginFault> {
@@ -267,6 +280,10 @@ impl RatingEngine for WarmRating<'_> {
 
     fn soften(&self, rating: &Rating, keep: f64) -> Result<(Rating, f64), PluginFault> {
         self.call("soften", |store, engine| soften(store, engine, rating, keep))
+    }
+
+    fn show_many(&self, ratings: &[Rating]) -> Result<Vec<f64>, PluginFault> {
+        ratings.iter().map(|rating| self.call("visible", |store, engine| visible(store, engine, rating))).collect()
     }
 
     fn predict(&self, memory: &[u8], line_up: &[Entrant], at: &Setting) -> Result<Vec<f64>, PluginFault> {
