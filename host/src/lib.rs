@@ -24,6 +24,7 @@ pub mod plugins;
 pub mod rate;
 pub mod registry;
 pub mod reload;
+pub mod seasons;
 pub mod serve;
 mod shadows;
 mod why;

@@ -9,7 +9,7 @@
 //! * **A file that cannot be read changes nothing.** The same holds queue by queue: if one plugin of a queue does not load, the queue keeps
 //!   all that it has, and the others are reloaded.
 //! * A rating engine that loads and then cannot rate the journal is refused alone. A newer request supersedes one that is still being built.
-//! * Shadows (`shadows.rs`) follow the file too. One that does not load is shown and refuses nothing.
+//! * Shadows (`shadows.rs`) follow the file too. One that does not load is shown and refuses nothing. So do seasons, placements, decay and tiers.
 //! * The shape of a queue, and which queues there are, stay until the host starts again: waiting players and open matches depend on them.
 //!
 //! Requests come from `ranked plugin reload` through the database, and from SIGHUP; what became of each role is written to the database,
@@ -37,6 +37,7 @@ use crate::metrics::{Metrics, SwapLabels, SwapResult};
 use crate::play::Play;
 use crate::plugin_gauges::Watched;
 use crate::plugins::{self, QueuePlugins, chain};
+use crate::seasons::Seasons;
 use crate::shadows::Shadows;
 
 /// Between two looks for a request in the database.
@@ -59,6 +60,7 @@ pub(crate) struct ReloaderParts {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,
     pub(crate) shadows: Shadows,
+    pub(crate) seasons: Seasons,
 }
 
 /// One queue: what runs, and what `plugins.toml` said about it.
@@ -318,6 +320,7 @@ impl Reloader {
             match fresh.queue(name) {
                 Some(wanted) if has_shape_of(wanted) => {
                     self.parts.shadows.want(position, &fresh, wanted);
+                    self.parts.seasons.set(wanted);
                     self.reload_queue(position, &fresh, wanted, &mut reload).await;
                 }
                 Some(_) => reload.problems.push(format!(

@@ -39,6 +39,7 @@ use crate::plugin_gauges;
 use crate::plugins;
 use crate::registry::Registry;
 use crate::reload::{InService, Reload, Reloader, ReloaderParts};
+use crate::seasons::{SeasonStarter, Seasons};
 use crate::shadows::{ShadowParts, Shadows};
 
 /// How long sessions may take to hear that the host stops.
@@ -260,6 +261,14 @@ pub async fn start_at(config: Config, keyring: Keyring, clock: Clock) -> Result<
     let shadowed = play.queues().iter().zip(&config.queues);
     let shadowed = shadowed.map(|(queue, config)| (queue.id, config.clone(), Arc::clone(&queue.recorder))).collect();
     let (shadows, queue_shadows) = Shadows::new(&for_shadows, &config, shadowed);
+    let seasons = Seasons::new(&config.queues);
+    let season_starter = SeasonStarter {
+        seasons: seasons.clone(),
+        queues: play.queues().iter().map(|queue| (queue.id, queue.name().to_owned())).collect(),
+        store: store.clone(),
+        play: Arc::clone(&play),
+        clock: clock.clone(),
+    };
     let reloader = Reloader::new(
         ReloaderParts {
             config: for_reloading,
@@ -269,6 +278,7 @@ pub async fn start_at(config: Config, keyring: Keyring, clock: Clock) -> Result<
             metrics: Arc::clone(&metrics),
             clock: clock.clone(),
             shadows,
+            seasons: seasons.clone(),
         },
         in_service,
     );
@@ -286,7 +296,7 @@ pub async fn start_at(config: Config, keyring: Keyring, clock: Clock) -> Result<
         &config.host,
     );
     let readiness = Readiness::default();
-    let http = http_state(&config, &keyring, &store, &metrics, &clock, &directory, &readiness, listeners.addresses[2]).await?;
+    let http = http_state(&config, &keyring, &store, &metrics, &clock, &directory, &readiness, &seasons, listeners.addresses[2]).await?;
     let watch = Watch { clock, store: store.clone(), directory, registry: Arc::clone(&registry), channel_life: channel_life(&config) };
 
     let stop = CancellationToken::new();
@@ -301,6 +311,7 @@ pub async fn start_at(config: Config, keyring: Keyring, clock: Clock) -> Result<
         tokio::spawn(Arc::clone(&gate).listen(Channel::Rdv, rdv)),
         tokio::spawn(serve_http(http_listener, http, Arc::clone(&config), stop.clone())),
     ];
+    tasks.push(tokio::spawn(season_starter.run(stop.clone())));
     tasks.extend(queue_shadows.into_iter().map(|shadows| tokio::spawn(shadows.run(stop.clone()))));
     readiness.set_plugins(true);
     readiness.set_s2s(true);
@@ -426,6 +437,7 @@ async fn http_state(
     clock: &Clock,
     directory: &Arc<Directory>,
     readiness: &Readiness,
+    seasons: &Seasons,
     rdv: SocketAddr,
 ) -> Result<HttpState, ServeError> {
     let settings = config.host.passwords.clone();
@@ -442,6 +454,7 @@ async fn http_state(
         readiness: readiness.clone(),
         community: CommunityFacts { realm_id: keyring.realm_id(), signing_keys: keyring.signing_keys().clone(), rdv },
         queues: config.queues.iter().map(|queue| queue.shape.clone()).collect(),
+        seasons: seasons.clone(),
         login: config.host.login.clone(),
         limits: config.host.limits.clone(),
         tickets: Arc::clone(directory) as Arc<dyn http::TicketEvents>,

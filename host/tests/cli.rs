@@ -309,6 +309,59 @@ fn a_report_at_which_the_engine_faults_is_shown_and_skipped() {
 }
 
 #[test]
+fn a_season_is_started_once_shown_and_archived() {
+    let community = Community::new();
+    let line = |n: usize, [winner, loser]: [&str; 2]| {
+        format!("{{\"ts\":{n},\"id\":\"m{n}\",\"teams\":[[\"{winner}\"],[\"{loser}\"]],\"ranks\":[0,1]}}\n")
+    };
+    community.write("old.ndjson", &(0..6).map(|n| line(n, if n < 4 { ["ada", "bob"] } else { ["bob", "cleo"] })).collect::<String>());
+    assert_eq!(community.json(&["journal", "import", "old.ndjson", "--queue", "duel"], 0)["accepted"], 6);
+
+    let start = ["season", "start", "duel", "--name", "one", "--reset", "soft", "--keep", "0.5"];
+    let planned = community.json(&start, 0);
+    assert_eq!(
+        (planned["started"].as_bool(), planned["number"].as_u64(), planned["archived_players"].as_u64()),
+        (Some(false), Some(1), Some(3))
+    );
+    assert_eq!(community.json(&["season", "list", "duel"], 0)["seasons"].as_array().unwrap().len(), 0, "nothing was done");
+    let wrong = [
+        (&["season", "start", "duel", "--name", "x", "--reset", "soft"][..], 2),
+        (&["season", "start", "duel", "--name", "x", "--reset", "hard", "--keep", "0.5"], 2),
+        (&["season", "start", "duel", "--name", "x", "--reset", "soft", "--keep", "1.5"], 2),
+        (&["season", "start", "duel", "--name", "", "--reset", "hard"], 2),
+        (&["season", "list", "deul"], 2),
+        (&["season", "show", "duel", "--season", "7"], 2),
+    ];
+    for (arguments, code) in wrong {
+        assert!(community.json(arguments, code)["error"]["help"].is_string(), "{arguments:?}");
+    }
+    let started = community.json(&[&start[..], &["--yes"]].concat(), 0);
+    assert_eq!(
+        (started["started"].as_bool(), started["number"].as_u64(), started["journal_entry"].as_u64()),
+        (Some(true), Some(1), Some(7))
+    );
+    assert_eq!(community.json(&[&start[..], &["--yes"]].concat(), 1)["error"]["kind"], "refused");
+
+    // The next process with the engine resets the standings before it rates.
+    community.write("new.ndjson", &line(9, ["cleo", "ada"]));
+    assert_eq!(community.json(&["journal", "import", "new.ndjson", "--queue", "duel"], 0)["waiting"], 0);
+    let listed = community.json(&["season", "list", "duel"], 0);
+    assert_eq!((&listed["seasons"][0]["name"], &listed["archived_before_the_first"]), (&"one".into(), &3.into()));
+    let today = community.json(&["season", "show", "duel"], 0);
+    assert_eq!(today["ended"], false);
+    let brief = |row: &Value| (row["name"].as_str().unwrap().to_owned(), row["wins"].as_u64().unwrap(), row["losses"].as_u64().unwrap());
+    let mut rows: Vec<_> = today["rows"].as_array().unwrap().iter().map(brief).collect();
+    rows.sort();
+    assert_eq!(rows, [("ada".to_owned(), 0, 1), ("cleo".to_owned(), 1, 0)], "only who played in the season, with what was won in it");
+    let csv = community.run(&["season", "show", "duel", "--season", "0", "--csv"]);
+    let csv = text(&csv.stdout);
+    let lines: Vec<&str> = csv.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (4, "rank,player,name,rating,tier,mean,uncertainty,wins,losses,draws"));
+    assert!(lines[1].contains(",ada,") && lines[1].ends_with(",4,0,0"), "{csv}");
+    assert_eq!(community.json(&["db", "verify"], 0)["sound"], true);
+}
+
+#[test]
 fn plugins_are_listed_and_inspected() {
     let community = Community::new();
     let answer = community.json(&["plugin", "list"], 0);
@@ -344,6 +397,9 @@ fn every_command_shows_an_example() {
         &["journal", "import"],
         &["journal", "status"],
         &["journal", "skip"],
+        &["season", "list"],
+        &["season", "show"],
+        &["season", "start"],
     ] {
         let output = community.run(&[command, &["--help"]].concat());
         assert!(text(&output.stdout).contains("Example: ranked "), "{command:?}");

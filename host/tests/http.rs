@@ -89,6 +89,7 @@ impl World {
                 rdv: "play.example:7711".to_owned(),
             },
             queues: vec![shape()],
+            seasons: host::seasons::Seasons::default(),
             login: Login::default(),
             limits: limits.clone(),
             tickets: Arc::clone(&heard) as Arc<dyn TicketEvents>,
@@ -584,7 +585,7 @@ async fn the_openapi_document_lists_every_route() {
             listed.insert(format!("{method} {path}"));
             assert!(operation["summary"].is_string(), "{path}");
             // Listed and served are the same thing.
-            let asked = path.replace("{queue}", "duel").replace("{player_id}", "1").replace("{match_id}", "1");
+            let asked = path.replace("{queue}", "duel").replace("{player_id}", "1").replace("{match_id}", "1").replace("{number}", "0");
             let response = world.request(method.to_uppercase().parse().unwrap(), &asked, None).send().await.unwrap();
             assert!(!response.text().await.unwrap().contains("no such route"), "{method} {path}");
         }
@@ -600,6 +601,8 @@ async fn the_openapi_document_lists_every_route() {
         "get /v1/players/{player_id}/history",
         "get /v1/queues",
         "get /v1/queues/{queue}/leaderboard",
+        "get /v1/queues/{queue}/seasons",
+        "get /v1/queues/{queue}/seasons/{number}/leaderboard",
         "post /v1/login",
         "post /v1/login-ticket",
         "post /v1/logout",

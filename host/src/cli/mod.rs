@@ -17,6 +17,7 @@ mod matches;
 mod openapi;
 mod plugin;
 mod report;
+mod season;
 mod serve;
 
 mod terminal;
@@ -94,6 +95,9 @@ enum Command {
     /// The ratings in force: checked against the journal, and built again from it.
     #[command(subcommand, after_help = "Example: ranked ledger verify")]
     Ledger(ledger::Command),
+    /// Seasons: start one, list them, show the standings that each ended with.
+    #[command(subcommand, after_help = "Example: ranked season list duel")]
+    Season(season::Command),
     /// Run a whole community here for a look: host, game servers and players, over real TCP.
     #[command(after_help = "Example: ranked demo --players 40 --seconds 300")]
     Demo(demo::Arguments),
@@ -141,6 +145,7 @@ fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failure> {
         Command::Report(command) => report::run(context, command),
         Command::Incident(command) => incident::run(context, command),
         Command::Ledger(command) => ledger::run(context, command),
+        Command::Season(command) => season::run(context, command),
         Command::Demo(arguments) => demo::run(context, arguments),
         Command::Openapi => openapi::run(context),
     }

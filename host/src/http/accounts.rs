@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::http::extract::{Attempt, Json, LoggedIn, Secret, access_token_hash};
 use crate::http::names::{AccountKey, PlayerName};
-use crate::http::reading::ProfileAnswer;
+use crate::http::reading::{ProfileAnswer, load_profile};
 use crate::http::refusal::{Refusal, RefusalBody};
 use crate::http::state::{HttpState, hex};
 use crate::metrics::{LoginLabels, LoginResult};
@@ -239,8 +239,8 @@ pub(super) async fn me(
     axum::extract::State(state): axum::extract::State<HttpState>,
     LoggedIn(login): LoggedIn,
 ) -> Result<axum::Json<MeAnswer>, Refusal> {
-    let profile = state.store().profile(login.player).await?.ok_or(Refusal::NotFound { what: "player" })?;
-    Ok(axum::Json(MeAnswer { login_expires_at_ms: login.expires_at.0, profile: profile.into() }))
+    let profile = load_profile(&state, login.player).await?;
+    Ok(axum::Json(MeAnswer { login_expires_at_ms: login.expires_at.0, profile }))
 }
 
 /// One look at a password, charged to the account until it proves right.

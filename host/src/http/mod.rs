@@ -15,6 +15,7 @@ pub mod names;
 mod operating;
 mod reading;
 mod refusal;
+mod seasons;
 mod serving;
 mod state;
 
@@ -72,6 +73,8 @@ fn routes() -> OpenApiRouter<HttpState> {
         .routes(routes!(reading::queues))
         .routes(routes!(reading::leaderboard))
         .routes(routes!(reading::match_details))
+        .routes(routes!(seasons::seasons))
+        .routes(routes!(seasons::season_leaderboard))
         .routes(routes!(operating::healthz))
         .routes(routes!(operating::readyz))
         .routes(routes!(operating::show_metrics))

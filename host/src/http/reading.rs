@@ -4,14 +4,16 @@ use axum::Json;
 use axum::extract::State;
 use ladder::id::{JournalSeq, MatchId, PlayerId};
 use serde::{Deserialize, Serialize};
-use store::{HistoryRow, LeaderboardRow, Profile, QueueStanding};
+use store::{HistoryRow, LeaderboardRow, QueueStanding};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::http::extract::{Path, Query};
 use crate::http::matches::MatchAnswer;
 use crate::http::refusal::{Refusal, RefusalBody};
+use crate::http::seasons::{SeasonName, season_of};
 use crate::http::state::HttpState;
 use crate::metrics::ByQueue;
+use crate::seasons::QueueSeasons;
 
 /// Rows of one page, at most.
 pub(super) const ROWS_MAX: u32 = 100;
@@ -35,26 +37,48 @@ pub(super) struct ProfileAnswer {
 #[derive(Serialize, ToSchema)]
 pub(super) struct StandingAnswer {
     queue: String,
+    /// The season that goes on; absent: none ever started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    season: Option<SeasonName>,
+    /// Contests that the player must still play to stand on the leaderboard; absent: he stands there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    placement: Option<PlacementAnswer>,
     /// When the last rated contest ended, Unix seconds.
     last_at_s: i64,
     #[serde(flatten)]
     row: RowAnswer,
 }
 
+/// How far a player is on the way to the leaderboard of a season.
+#[derive(Serialize, ToSchema)]
+pub(super) struct PlacementAnswer {
+    /// Contests rated in this season.
+    played: u32,
+    /// Contests that are needed.
+    of: u32,
+}
+
 /// One row of a leaderboard.
 #[derive(Serialize, ToSchema)]
 pub(super) struct RowAnswer {
-    /// From 1.
-    rank: u64,
+    /// From 1; absent of a player in placement.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rank: Option<u64>,
     player_id: u64,
     name: String,
     /// The rating that counts: a cautious estimate, what the order goes by.
     rating: f64,
+    /// What the rating is called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tier: Option<String>,
+    /// What `rating` is short of because the player stays away; the next rated contest brings it back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decay: Option<f64>,
     /// Expected skill.
     mean: f64,
     /// Standard deviation of the belief.
     uncertainty: f64,
-    /// Contests rated.
+    /// Contests rated, in all seasons since the last hard reset; what was won and lost is of this season.
     contests: u32,
     wins: u32,
     losses: u32,
@@ -65,6 +89,11 @@ pub(super) struct RowAnswer {
 #[derive(Serialize, ToSchema)]
 pub(super) struct LeaderboardAnswer {
     queue: String,
+    /// The season that goes on; absent: none ever started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    season: Option<SeasonName>,
+    /// Contests of the season that a player must have played to stand here.
+    placements: u32,
     /// Players on the whole leaderboard.
     total: u64,
     /// Rows in front of this page.
@@ -161,6 +190,15 @@ pub(super) struct HistoryQuery {
     limit: Option<u32>,
 }
 
+/// The part of a leaderboard that is asked for.
+pub(super) fn offset_and_limit(query: &LeaderboardQuery) -> Result<(u64, u32), Refusal> {
+    let limit = rows(query.limit)?;
+    if query.offset > OFFSET_MAX {
+        return Err(Refusal::OutOfRange { parameter: "offset", least: 0, most: OFFSET_MAX });
+    }
+    Ok((query.offset, limit))
+}
+
 fn rows(limit: Option<u32>) -> Result<u32, Refusal> {
     let limit = limit.unwrap_or(ROWS_DEFAULT);
     if (1..=ROWS_MAX).contains(&limit) {
@@ -179,8 +217,21 @@ fn rows(limit: Option<u32>) -> Result<u32, Refusal> {
     (status = 503, description = "`unavailable`, `timed-out`", body = RefusalBody),
 ))]
 pub(super) async fn profile(State(state): State<HttpState>, Path(player): Path<u64>) -> Result<Json<ProfileAnswer>, Refusal> {
-    let profile = state.store().profile(PlayerId(player)).await?.ok_or(Refusal::NotFound { what: "player" })?;
-    Ok(Json(profile.into()))
+    Ok(Json(load_profile(&state, PlayerId(player)).await?))
+}
+
+/// A player in public, as the rules of each queue show him.
+pub(super) async fn load_profile(state: &HttpState, player: PlayerId) -> Result<ProfileAnswer, Refusal> {
+    let queues = state.store().list_queues().await?;
+    let rules = queues.iter().map(|(queue, name)| (*queue, state.seasons(name).rules())).collect();
+    let now = state.parts().clock.now().seconds();
+    let profile = state.store().profile_at(player, rules, now).await?.ok_or(Refusal::NotFound { what: "player" })?;
+    let mut standings = Vec::with_capacity(profile.standings.len());
+    for standing in profile.standings {
+        let season = season_of(state, standing.queue).await?;
+        standings.push(StandingAnswer::new(standing, season, state));
+    }
+    Ok(ProfileAnswer { player_id: profile.player.0, name: profile.name, registered_at_ms: profile.registered_at.0, standings })
 }
 
 /// A player's rated contests in one queue, newest first.
@@ -235,16 +286,15 @@ pub(super) async fn queues(State(state): State<HttpState>) -> Json<QueuesAnswer>
 pub(super) async fn leaderboard(
     State(state): State<HttpState>,
     Path(queue): Path<String>,
-    Query(LeaderboardQuery { offset, limit }): Query<LeaderboardQuery>,
+    Query(query): Query<LeaderboardQuery>,
 ) -> Result<Json<LeaderboardAnswer>, Refusal> {
-    let limit = rows(limit)?;
-    if offset > OFFSET_MAX {
-        return Err(Refusal::OutOfRange { parameter: "offset", least: 0, most: OFFSET_MAX });
-    }
+    let (offset, limit) = offset_and_limit(&query)?;
     let id = state.queue(&queue).await?;
-    let total = state.store().leaderboard_len(id).await?;
-    let rows = state.store().leaderboard(id, offset, limit).await?;
-    Ok(Json(LeaderboardAnswer { queue, total, offset, rows: rows.into_iter().map(RowAnswer::from).collect() }))
+    let (shown, now) = (state.seasons(&queue), state.parts().clock.now().seconds());
+    let total = state.store().leaderboard_len_at(id, shown.rules()).await?;
+    let rows = state.store().leaderboard_at(id, shown.rules(), now, offset, limit).await?;
+    let rows = rows.into_iter().map(|row| RowAnswer::new(row, &shown)).collect();
+    Ok(Json(LeaderboardAnswer { season: season_of(&state, id).await?, placements: shown.rules().placements, queue, total, offset, rows }))
 }
 
 /// Everything about one match: who played, what was reported, what was clamped, what it did to the ratings and why.
@@ -261,30 +311,27 @@ pub(super) async fn match_details(State(state): State<HttpState>, Path(match_id)
     Ok(Json(MatchAnswer::new(details, shape)))
 }
 
-impl From<Profile> for ProfileAnswer {
-    fn from(profile: Profile) -> Self {
-        Self {
-            player_id: profile.player.0,
-            name: profile.name,
-            registered_at_ms: profile.registered_at.0,
-            standings: profile.standings.into_iter().map(StandingAnswer::from).collect(),
-        }
+impl StandingAnswer {
+    fn new(standing: QueueStanding, season: Option<SeasonName>, state: &HttpState) -> Self {
+        let QueueStanding { queue_name, row, last_at, .. } = standing;
+        let shown = state.seasons(&queue_name);
+        let (played, of) = (row.season_contests(), shown.rules().contests_min());
+        let placement = (played < of).then_some(PlacementAnswer { played, of });
+        let row = RowAnswer::new(row, &shown);
+        let rank = row.rank.filter(|_| placement.is_none());
+        Self { queue: queue_name, season, placement, last_at_s: last_at.0, row: RowAnswer { rank, ..row } }
     }
 }
 
-impl From<QueueStanding> for StandingAnswer {
-    fn from(standing: QueueStanding) -> Self {
-        Self { queue: standing.queue_name, last_at_s: standing.last_at.0, row: standing.row.into() }
-    }
-}
-
-impl From<LeaderboardRow> for RowAnswer {
-    fn from(row: LeaderboardRow) -> Self {
+impl RowAnswer {
+    fn new(row: LeaderboardRow, shown: &QueueSeasons) -> Self {
         Self {
-            rank: row.rank,
+            rank: Some(row.rank),
             player_id: row.player.0,
             name: row.name,
-            rating: row.visible,
+            rating: row.shown,
+            tier: shown.tier(row.shown),
+            decay: (row.shown < row.visible).then_some(row.visible - row.shown),
             mean: row.mean,
             uncertainty: row.uncertainty,
             contests: row.contests,

@@ -19,6 +19,7 @@ use crate::http::refusal::Refusal;
 use crate::metrics::Metrics;
 use crate::passwords::PasswordPool;
 use crate::rate::{KeyedRate, Rate, Source, TooOften};
+use crate::seasons::{QueueSeasons, Seasons};
 
 /// Whom HTTP tells what it did to login tickets, so that it counts at once. Implemented by the directory of credentials.
 ///
@@ -106,6 +107,8 @@ pub struct HttpParts {
     pub community: CommunityFacts,
     /// The queues of `plugins.toml`.
     pub queues: Vec<QueueShape>,
+    /// How their standings are shown.
+    pub seasons: Seasons,
     /// `[login]` of `ranked.toml`.
     pub login: LoginConfig,
     /// `[limits]` of `ranked.toml`.
@@ -179,6 +182,11 @@ impl HttpState {
         let queues = self.store().list_queues().await?;
         let found = queues.into_iter().find(|(_, known)| known == name);
         found.map(|(queue, _)| queue).ok_or(Refusal::NotFound { what: "queue" })
+    }
+
+    /// How the standings of a queue are shown now.
+    pub(super) fn seasons(&self, queue: &str) -> QueueSeasons {
+        self.parts().seasons.of(queue)
     }
 
     /// The shape of a queue, if it is still configured.

@@ -110,6 +110,15 @@ impl Store {
         })
     }
 
+    /// The season that goes on in a queue; `None`: no season ever started.
+    pub fn newest_season(&self, queue: QueueId) -> Pending<Option<Season>> {
+        self.read_public(move |connection| {
+            let mut statement = connection.prepare_cached(&format!("{SEASON} WHERE s.queue = ?1 ORDER BY s.season DESC LIMIT 1"))?;
+            let mut rows = statement.query([column::sql(queue.0)])?;
+            rows.next()?.map(season).transpose()
+        })
+    }
+
     /// The season of this name, if it has started.
     pub fn find_season(&self, queue: QueueId, name: &str) -> Pending<Option<Season>> {
         let name = name.to_owned();

@@ -1,8 +1,9 @@
 //! Accepts reports until it is killed; `tests/kill.rs` kills it.
 //!
-//! Usage: `store_victim DATABASE FIRST_IMPORT [swapping]`. Two streams run at once: imported reports, numbered from `FIRST_IMPORT`, many in flight, and
+//! Usage: `store_victim DATABASE FIRST_IMPORT [swapping | seasons LIFE]`. Two streams run at once: imported reports, numbered from `FIRST_IMPORT`, many in flight, and
 //! whole matches from the queue to the report. Each acknowledgement is printed as `import NUMBER SEQ` or `match ID SEQ`, after it was given
 //! and never before. What an earlier life left behind is taken up again first, as the host does at its start.
+//! With `seasons LIFE` it plays no matches and starts a season after every ten imports, printed as `season NAME` if it was the one to start it.
 //! With `swapping`, the rating engine is exchanged by another one and back, again and again, beside that.
 
 use std::collections::VecDeque;
@@ -16,12 +17,15 @@ use ladder::matches::{AdmittedMatch, MatchState, PendingMatch};
 use ladder::rating::RatingEngine;
 use ladder::reason::{Reason, code};
 use ladder::report::AcceptedReport;
+use ladder::season::{SeasonReset, StandingRules};
 use ladder::time::UnixMillis;
-use store::{AcceptOptions, Accepted, MatchOrder, Member, NewQueueTicket, Options, Pending, RatingState, Store};
+use store::{AcceptOptions, Accepted, MatchOrder, Member, NewQueueTicket, NewSeason, Options, Pending, RatingState, Store};
 use tests::kill::{self, Stream};
 
 /// Imports in flight, so that commits hold several.
 const IN_FLIGHT: usize = 24;
+/// Imports between two seasons.
+const SEASON_IMPORTS: u64 = 10;
 const SERVER: ServerId = ServerId([7; 16]);
 
 fn main() -> anyhow::Result<()> {
@@ -36,10 +40,16 @@ fn main() -> anyhow::Result<()> {
     let first_engine = usize::from(active.is_some_and(|active| active.parameters == engines[1].parameters()));
     store.install_engine(queue, Arc::clone(&engines[first_engine]), |_| (), now()).wait()?.context("install")?;
     let (importing, playing) = players.split_at(players.len() / 2);
-    let victim = Victim { store, queue };
+    let mode = arguments.next();
+    let life = arguments.next().filter(|_| mode.as_deref() == Some("seasons"));
+    let seasons = life.is_some();
+    let victim = Victim { store, queue, life };
     victim.rate_waiting()?;
+    if seasons {
+        return victim.import(first.parse()?, importing);
+    }
     std::thread::scope(|scope| {
-        if arguments.next().is_some_and(|word| word == "swapping") {
+        if mode.is_some_and(|word| word == "swapping") {
             scope.spawn(|| victim.swap(&engines, first_engine));
         }
         let matches = scope.spawn(|| victim.play(playing));
@@ -54,6 +64,8 @@ fn main() -> anyhow::Result<()> {
 struct Victim {
     store: Store,
     queue: QueueId,
+    /// What the names of the seasons begin with, if it starts any.
+    life: Option<String>,
 }
 
 impl Victim {
@@ -67,9 +79,24 @@ impl Victim {
                 && let Some((number, pending)) = in_flight.pop_front()
             {
                 self.acknowledge("import", number, pending.wait()?.context("import")?)?;
+                if number % SEASON_IMPORTS == SEASON_IMPORTS - 1 {
+                    self.start_season((number - first) / SEASON_IMPORTS)?;
+                }
             }
         }
         Ok(())
+    }
+
+    /// Starts a season, unless the other process was faster.
+    fn start_season(&self, number: u64) -> anyhow::Result<()> {
+        let Some(life) = &self.life else { return Ok(()) };
+        let name = format!("{life}-{number}");
+        let reset = if number % 2 == 0 { SeasonReset::Soft { keep: 0.5 } } else { SeasonReset::Uncertainty { keep: 0.5 } };
+        let new = NewSeason { name, reset, starts_at: now(), ended: StandingRules::default(), by: "a victim".to_owned() };
+        if let Ok(season) = self.store.start_season(self.queue, new, now()).wait()? {
+            writeln!(std::io::stdout().lock(), "season {}", season.name)?;
+        }
+        self.rate_waiting()
     }
 
     /// Exchanges the engine again and again until the end of time.
