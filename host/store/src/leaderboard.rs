@@ -2,7 +2,7 @@
 //!
 //! How standings are shown is an argument ([`StandingRules`]): contests that a player must have played in the season to stand on the
 //! leaderboard, and how much less is shown of who stays away. Without decay the order is that of an index; with it everybody's place depends
-//! on the time, so a page looks at the whole index once (decision 0020).
+//! on the time, so a page looks at the whole index once (decision 0022).
 
 use std::collections::BTreeMap;
 
