@@ -7,6 +7,7 @@
 //! An instance is reused from chunk to chunk and kept between calls. The contract forbids it to remember anything; that it keeps to the
 //! contract is what the samples look at.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -146,17 +147,26 @@ impl RatingPlugin {
 impl BulkRatingEngine for RatingPlugin {
     fn rate_many(&self, memory: &[u8], cohort: Cohort, journal: &Journal, traced: bool) -> Result<Outcome, PluginFault> {
         let mut outcome = Outcome { cohort, memory: memory.to_vec(), ..Outcome::default() };
-        let mut numbering = Numbering::new(outcome.cohort.len());
+        let mut numbering = None;
         let mut from = 0;
         while from < journal.len() {
-            let chunk = Chunk::gather(journal, from, &outcome.cohort, &mut numbering);
+            let chunk = match Chunk::whole(journal, &mut outcome.cohort) {
+                Some(whole) => whole,
+                None => {
+                    let numbering = numbering.get_or_insert_with(|| Numbering::new(outcome.cohort.len()));
+                    Chunk::gather(journal, from, &outcome.cohort, numbering)
+                }
+            };
             let contests = chunk.journal.len();
             let sampled = self.bulk_part().and_then(|part| part.sample(contests));
             let answer = self.rate_chunk(&outcome.memory, &chunk, traced || sampled.is_some())?;
             if let Some(contest) = sampled {
                 self.compare(&outcome.memory, &chunk, contest, &answer)?;
             }
-            outcome.cohort.put_back(&chunk.players, answer.cohort);
+            match &chunk.players {
+                Some(players) => outcome.cohort.put_back(players, answer.cohort),
+                None => outcome.cohort = answer.cohort,
+            }
             outcome.memory = answer.memory;
             let later = |declined: &Declined| Declined { contest: declined.contest + from, ..*declined };
             outcome.declined.extend(answer.declined.iter().map(later));
@@ -254,42 +264,74 @@ impl RatingPlugin {
     }
 }
 
-/// Some contests of a journal with the players they name, numbered anew.
-struct Chunk {
-    journal: Journal,
+/// Some contests of a journal with the players they name.
+struct Chunk<'j> {
+    journal: Cow<'j, Journal>,
     cohort: Cohort,
-    /// By their number in the chunk: their number in the whole cohort.
-    players: Vec<u32>,
+    /// By their number in the chunk: their number in the whole cohort. `None`: the chunk is the whole journal, and the numbers are those of
+    /// the cohort.
+    players: Option<Vec<u32>>,
 }
 
 /// The number that a player of the whole cohort has in the present chunk.
 struct Numbering {
-    numbers: Vec<u32>,
-    /// Below it: left over from another chunk.
-    chunk: Vec<u32>,
+    /// The chunk that a player was seen in last, and his number in it: the upper and the lower half.
+    seen: Vec<u64>,
     current: u32,
 }
 
 impl Numbering {
     fn new(players: usize) -> Self {
-        Self { numbers: vec![0; players], chunk: vec![0; players], current: 0 }
+        Self { seen: vec![0; players], current: 0 }
     }
 
-    /// Numbers the players of a new chunk from 0, in the order in which they are asked for.
-    fn number(&mut self, player: u32, players: &mut Vec<u32>) -> u32 {
-        let at = player as usize;
-        if self.chunk[at] != self.current {
-            self.chunk[at] = self.current;
-            // Cannot truncate: a chunk has no more players than the cohort.
-            self.numbers[at] = players.len() as u32;
-            players.push(player);
-        }
-        self.numbers[at]
+    /// Begins a chunk that names up to `entrants` players; they are numbered from 0, in the order in which they are asked for.
+    fn of_chunk(&mut self, entrants: usize) -> ChunkNumbering<'_> {
+        self.current += 1;
+        // One more than there can be players: the next free place is always there to write to.
+        ChunkNumbering { seen: &mut self.seen, current: u64::from(self.current) << 32, players: vec![0; entrants + 1], next: 0 }
     }
 }
 
-impl Chunk {
-    fn gather(journal: &Journal, from: usize, cohort: &Cohort, numbering: &mut Numbering) -> Self {
+struct ChunkNumbering<'n> {
+    seen: &'n mut [u64],
+    current: u64,
+    players: Vec<u32>,
+    next: u32,
+}
+
+impl ChunkNumbering<'_> {
+    /// Whether a player was seen before is as good as chance, and a processor that guesses wrong loses more time than all else takes: so there
+    /// is nothing to guess.
+    fn number(&mut self, player: u32) -> u32 {
+        let seen = &mut self.seen[player as usize];
+        let is_new = *seen & !u64::from(u32::MAX) != self.current;
+        // Cannot truncate: the lower half.
+        let number = if is_new { self.next } else { *seen as u32 };
+        *seen = self.current | u64::from(number);
+        self.players[self.next as usize] = player;
+        self.next += u32::from(is_new);
+        number
+    }
+
+    fn into_players(mut self) -> Vec<u32> {
+        self.players.truncate(self.next as usize);
+        self.players
+    }
+}
+
+impl<'j> Chunk<'j> {
+    /// The whole of a journal that fits into one call, from a cohort that is hardly larger than what it names; the cohort is taken out.
+    fn whole(journal: &'j Journal, cohort: &mut Cohort) -> Option<Self> {
+        let columns = journal.columns();
+        let fits = journal.len() <= CHUNK_CONTESTS_MAX
+            && columns.entrant.len() <= CHUNK_ENTRANTS_MAX
+            && columns.stat_value.len() <= CHUNK_STATS_MAX
+            && cohort.len() <= columns.entrant.len();
+        fits.then(|| Self { journal: Cow::Borrowed(journal), cohort: std::mem::take(cohort), players: None })
+    }
+
+    fn gather(journal: &'j Journal, from: usize, cohort: &Cohort, numbering: &mut Numbering) -> Self {
         let columns = journal.columns();
         let stats = |entrants: usize| entrants.checked_sub(1).map_or(0, |last| columns.stat_end[last] as usize);
         let start = journal.entrants(from).start;
@@ -299,15 +341,15 @@ impl Chunk {
         };
         let last = journal.len().min(from + CHUNK_CONTESTS_MAX);
         let to = (from + 1..last).find(|to| !fits(to)).unwrap_or(last);
-        numbering.current += 1;
-        let mut players = Vec::new();
-        let journal = journal.slice(from..to, |player| numbering.number(player, &mut players));
-        Self { journal, cohort: cohort.pick(&players), players }
+        let mut numbering = numbering.of_chunk(journal.entrants(to - 1).end - start);
+        let journal = Cow::Owned(journal.slice(from..to, |player| numbering.number(player)));
+        let players = numbering.into_players();
+        Self { journal, cohort: cohort.pick(&players), players: Some(players) }
     }
 
     /// The same with its first contests only; all players stay.
     fn head(&self, contests: usize) -> Self {
-        let journal = self.journal.slice(0..contests, |player| player);
+        let journal = Cow::Owned(self.journal.slice(0..contests, |player| player));
         Self { journal, cohort: self.cohort.clone(), players: self.players.clone() }
     }
 
@@ -531,7 +573,7 @@ mod tests {
     use super::*;
 
     /// A duel of players 0 and 1; player 2 looks on in the same chunk, because a second duel of 1 and 2 was declined.
-    fn chunk() -> Chunk {
+    fn chunk() -> Chunk<'static> {
         let (mut journal, mut cohort) = (Journal::default(), Cohort::default());
         let rating = Rating { mean: 25.0, uncertainty: 8.0, memory: Vec::new() };
         for _ in 0..3 {
@@ -543,7 +585,7 @@ mod tests {
             let contest = Contest { places: vec![0, 1], scores: Vec::new(), setting, totals: Vec::new(), trust: 1.0, entrants };
             journal.push(&contest, &players);
         }
-        Chunk { journal, cohort, players: vec![0, 1, 2] }
+        Chunk { journal: Cow::Owned(journal), cohort, players: None }
     }
 
     fn good() -> wit::Outcome {
@@ -560,6 +602,20 @@ mod tests {
             fault: vec![0, 2],
             predicted: vec![0.5, 0.5],
             trace: wit::Trace { mean: vec![26.0, 24.0, 24.0, 25.0], uncertainty: vec![7.0, 7.0, 7.0, 8.0], visible: vec![-0.0; 4] },
+        }
+    }
+
+    #[test]
+    fn every_chunk_numbers_its_players_from_zero() {
+        let mut numbering = Numbering::new(9);
+        for (asked, numbers, players) in [
+            (vec![7, 2, 7, 7, 0], vec![0, 1, 0, 0, 2], vec![7, 2, 0]),
+            (vec![2, 8, 2], vec![0, 1, 0], vec![2, 8]),
+            (vec![], vec![], vec![]),
+        ] {
+            let mut chunk = numbering.of_chunk(asked.len());
+            assert_eq!(asked.iter().map(|&player| chunk.number(player)).collect::<Vec<_>>(), numbers);
+            assert_eq!(chunk.into_players(), players);
         }
     }
 
