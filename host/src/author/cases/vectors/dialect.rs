@@ -24,16 +24,31 @@ struct Stand {
 
 const STANDS: [Stand; 11] = [
     Stand { builtin: "gaussian", algo: "trueskill", fixed: "{}", weighted: r#"{"participation":true,"presence_min":0}"# },
-    stand("weng-lin", "weng_lin_pl", r#"{"model":"plackett-luce"}"#),
-    stand("weng-lin", "weng_lin_btf", r#"{"model":"bradley-terry-full"}"#),
-    stand("weng-lin", "weng_lin_btp", r#"{"model":"bradley-terry-partial"}"#),
-    stand("weng-lin", "weng_lin_tmf", r#"{"model":"thurstone-mosteller-full"}"#),
-    stand("weng-lin", "weng_lin_tmp", r#"{"model":"thurstone-mosteller-partial"}"#),
+    weng_lin("weng_lin_pl", r#"{"model":"plackett-luce"}"#),
+    weng_lin("weng_lin_btf", r#"{"model":"bradley-terry-full"}"#),
+    weng_lin("weng_lin_btp", r#"{"model":"bradley-terry-partial"}"#),
+    weng_lin("weng_lin_tmf", r#"{"model":"thurstone-mosteller-full"}"#),
+    weng_lin("weng_lin_tmp", r#"{"model":"thurstone-mosteller-partial"}"#),
     stand("glicko2", "glicko2", GLICKO2_PERIODS),
     stand("glicko2", "glicko", GLICKO_PERIODS),
     stand("elo", "elo", "{}"),
-    stand("elo-mmr", "elo_mmr", r#"{"system":"elo-mmr"}"#),
-    stand("elo-mmr", "elo_mmx", r#"{"system":"elo-mmx"}"#),
+    stand("elo-mmr", "elo_mmr", r#"{"system":"elo-mmr","noob_delay":[],"deviation_max":1e6}"#),
+    stand("elo-mmr", "elo_mmx", r#"{"system":"elo-mmx","noob_delay":[],"deviation_max":1e6}"#),
+];
+
+/// Where peers of one `algo` differ: what makes the engine the one that the entry was taken from.
+const SOURCES: [(&str, &str, &str); 3] = [
+    ("weng-lin", "openskillpy", r#"{"prediction":"normal"}"#),
+    ("weng-lin", "openskilljs", r#"{"prediction":"normal","window":1,"averaged":false,"margin_effect":"step"}"#),
+    ("weng-lin", "skillratings", r#"{"prediction":"logistic"}"#),
+];
+
+/// What the peers assume where an entry says nothing of it, and our engines do not: no drift, neither by contests nor by days.
+const ASSUMED: [(&str, &str); 4] = [
+    ("gaussian", r#"{"beta":4.166666666666667}"#),
+    ("weng-lin", r#"{"beta":4.166666666666667,"kappa":0.0001,"tau":0,"tau_per_day":0}"#),
+    ("elo", r#"{"k":32}"#),
+    ("elo-mmr", r#"{"weight_limit":0.2,"sig_limit":80,"drift_per_day":0}"#),
 ];
 
 /// Each contest is a whole rating period and each comparison in it a whole game, however long ago the last one was.
@@ -41,6 +56,10 @@ const GLICKO2_PERIODS: &str = r#"{"system":"glicko2","period_contests":1,"period
 const GLICKO_PERIODS: &str = r#"{"system":"glicko","period_contests":1,"period_days":0,"dilution":0,"c":0}"#;
 /// How well volatilities are found where the file does not say: as well as numbers go.
 const VOLATILITY_TOLERANCE: f64 = 1e-13;
+
+const fn weng_lin(algo: &'static str, fixed: &'static str) -> Stand {
+    Stand { builtin: "weng-lin", algo, fixed, weighted: r#"{"participation":"openskill"}"# }
+}
 
 const fn stand(builtin: &'static str, algo: &'static str, fixed: &'static str) -> Stand {
     Stand { builtin, algo, fixed, weighted: "{}" }
@@ -79,16 +98,22 @@ impl Dialect {
     /// The parameters with which an entry is asked; `extra` stands above all others.
     #[must_use]
     pub fn parameters(&self, vector: &Vector, extra: &Value) -> Value {
-        let mut parameters = vector.parameters.as_object().cloned().unwrap_or_default();
+        let stated = vector.parameters.as_object().cloned().unwrap_or_default();
         let stand = STANDS.iter().find(|stand| self.builtin.as_deref() == Some(stand.builtin) && stand.algo == vector.algo);
-        if let Some(stand) = stand {
-            translate(&mut parameters);
-            parameters.retain(|name, _| self.known.as_ref().is_none_or(|known| known.contains(name)));
-            let fixed = [Some(stand.fixed), vector.is_weighted().then_some(stand.weighted)];
-            for added in fixed.into_iter().flatten() {
-                parameters.extend(object(serde_json::from_str(added).unwrap_or_default()));
+        let mut parameters = match stand {
+            None => stated,
+            Some(stand) => {
+                let of_source = SOURCES.iter().filter(|(builtin, source, _)| *builtin == stand.builtin && *source == vector.source);
+                let assumed = ASSUMED.iter().filter(|(builtin, _)| *builtin == stand.builtin).map(|(_, json)| *json);
+                let mut parameters = merged(assumed);
+                parameters.extend(translated(stated));
+                parameters.retain(|name, _| self.known.as_ref().is_none_or(|known| known.contains(name)));
+                parameters.extend(merged(of_source.map(|(_, _, json)| *json)));
+                parameters.extend(merged([stand.fixed]));
+                parameters.extend(merged(vector.is_weighted().then_some(stand.weighted)));
+                parameters
             }
-        }
+        };
         parameters.extend(object(extra.clone()));
         Value::Object(parameters)
     }
@@ -124,10 +149,21 @@ impl Dialect {
     }
 }
 
-/// Words of the file that an engine of ours has other words for.
-fn translate(parameters: &mut Map<String, Value>) {
-    let tolerance = parameters.get("vol_tol").cloned().unwrap_or(json!(VOLATILITY_TOLERANCE));
+/// Parameters that an engine of ours has other words for.
+fn translated(mut parameters: Map<String, Value>) -> Map<String, Value> {
+    let tolerance = parameters.remove("vol_tol").unwrap_or(json!(VOLATILITY_TOLERANCE));
     parameters.insert("volatility_tolerance".to_owned(), tolerance);
+    if let Some(gamma) = parameters.remove("gamma") {
+        let by_teams = gamma.as_str().is_some_and(|text| text.contains("/k") || text.contains("1 / k") || text == "one-over-k");
+        parameters.insert("gamma".to_owned(), json!(if by_teams { "one-over-k" } else { "sigma-over-c" }));
+    }
+    parameters
+}
+
+/// Tables of constants above, the later over the earlier.
+fn merged(tables: impl IntoIterator<Item = &'static str>) -> Map<String, Value> {
+    let read = |json| object(serde_json::from_str(json).expect("the tables of this file are JSON"));
+    tables.into_iter().flat_map(read).collect()
 }
 
 fn object(value: Value) -> Map<String, Value> {

@@ -44,6 +44,8 @@ pub struct Vector {
     pub id: String,
     /// The engine that the entry speaks of, as the file names it.
     pub algo: String,
+    /// Whose numbers these are, as the file names it; may be empty.
+    pub source: String,
     /// The engine's parameters as the file has them: a JSON object.
     pub parameters: Value,
     form: Form,
@@ -108,8 +110,8 @@ impl VectorFile {
             let id = vector["id"].as_str().map_or_else(|| format!("entry {number}"), str::to_owned);
             match Form::read(vector) {
                 Ok(form) => {
-                    let parameters = vector["params"].clone();
-                    vectors.vectors.push(Vector { id, algo: algo.to_owned(), parameters, form });
+                    let (source, parameters) = (vector["source"].as_str().unwrap_or_default().to_owned(), vector["params"].clone());
+                    vectors.vectors.push(Vector { id, algo: algo.to_owned(), source, parameters, form });
                 }
                 Err(reason) => vectors.passed_over.push(PassedOver { id, reason }),
             }
