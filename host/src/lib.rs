@@ -27,4 +27,5 @@ pub mod reload;
 pub mod seasons;
 pub mod serve;
 mod shadows;
+pub mod tune;
 mod why;

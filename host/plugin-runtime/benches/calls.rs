@@ -93,6 +93,12 @@ fn calls(criterion: &mut Criterion) {
     let rating = runtime.load_rating(builtin("gaussian"), &shape).unwrap();
     let contest = contest();
     criterion.bench_function("rating.rate, fresh instance, 10 players", |bench| bench.iter(|| rating.rate(&[], &contest).unwrap()));
+    criterion.bench_function("rating.rate and predict, one fresh instance, 10 players", |bench| {
+        bench.iter(|| rating.rate_and_predict(&[], &contest).unwrap());
+    });
+    criterion.bench_function("rating.rate and predict, an instance each, 10 players", |bench| {
+        bench.iter(|| (rating.rate(&[], &contest).unwrap(), rating.predict(&[], &contest.line_up(), &contest.setting).unwrap()));
+    });
     let warm = rating.warm();
     criterion.bench_function("rating.rate, warm instance, 10 players", |bench| bench.iter(|| warm.rate(&[], &contest).unwrap()));
     let setting = Setting::default();

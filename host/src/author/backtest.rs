@@ -3,6 +3,8 @@
 //! The definitions are those of `ladder::score`. An engine with the bulk interface rates thousands of contests a call; any other gets a
 //! fresh instance for each, as a live host does it.
 
+use std::ops::ControlFlow;
+
 use ladder::bulk::{BulkRatingEngine, Cohort, Journal};
 use ladder::fault::PluginFault;
 use ladder::rating::RatingEngine;
@@ -36,6 +38,16 @@ pub struct BacktestFault {
     pub fault: PluginFault,
 }
 
+/// Whoever listens while an engine goes through a history.
+pub trait Listener {
+    /// The contest at `position` (from 0) ended with `places`; `predicted` holds one probability per pair of teams, `None`: the engine declined
+    /// it.
+    fn contest(&mut self, position: u64, places: &[u16], predicted: Option<&[f64]>);
+
+    /// So many contests are through; whether to go on.
+    fn through(&mut self, contests: u64) -> ControlFlow<()>;
+}
+
 /// Runs an engine through a history. Contests from position `scored_from` (from 0) on are scored; `progress` hears how many are through.
 ///
 /// # Errors
@@ -46,38 +58,74 @@ pub fn backtest(
     scored_from: u64,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Backtest, BacktestFault> {
+    let mut tally = Tally { backtest: Backtest::default(), scored_from, progress };
+    let visible = follow(engine, past, &mut tally)?;
+    Ok(Backtest { visible, ..tally.backtest })
+}
+
+struct Tally<'a> {
+    backtest: Backtest,
+    scored_from: u64,
+    progress: &'a mut dyn FnMut(u64),
+}
+
+impl Listener for Tally<'_> {
+    fn contest(&mut self, position: u64, places: &[u16], predicted: Option<&[f64]>) {
+        let Some(predicted) = predicted else {
+            self.backtest.declined += 1;
+            return;
+        };
+        self.backtest.rated += 1;
+        if position >= self.scored_from {
+            self.backtest.score.add(places, predicted);
+            self.backtest.calibration.add(places, predicted);
+        }
+    }
+
+    fn through(&mut self, contests: u64) -> ControlFlow<()> {
+        (self.progress)(contests);
+        ControlFlow::Continue(())
+    }
+}
+
+/// Runs an engine through a history, or as far as the listener wants. Answers what people would see of each player then, by number.
+///
+/// # Errors
+/// The plugin's fault.
+pub fn follow(engine: &dyn RatingEngine, past: &Past, listener: &mut dyn Listener) -> Result<Vec<f64>, BacktestFault> {
     let (stranger, shown) = engine.initial().map_err(|fault| BacktestFault { contest: 1, fault })?;
     let mut cohort = Cohort::default();
     for _ in 0..past.players {
         cohort.push(&stranger, 0, UnixSeconds::default());
     }
-    let backtest = Backtest { visible: vec![shown; past.players], ..Backtest::default() };
-    let mut run = Run { backtest, position: 0, scored_from, cohort, memory: Vec::new() };
+    let mut run = Run { listener, position: 0, visible: vec![shown; past.players], cohort, memory: Vec::new() };
     for stretch in &past.stretches {
-        match engine.bulk() {
+        let went_on = match engine.bulk() {
             Some(bulk) => run.rate_many(bulk, stretch)?,
-            None => run.rate_each(engine, stretch, progress)?,
+            None => run.rate_each(engine, stretch)?,
+        };
+        if went_on.is_break() || run.listener.through(run.position).is_break() {
+            break;
         }
-        progress(run.position);
     }
     if let Some(bulk) = engine.bulk() {
-        run.backtest.visible = bulk.visible_many(&run.cohort).map_err(|fault| BacktestFault { contest: run.position, fault })?;
+        run.visible = bulk.visible_many(&run.cohort).map_err(|fault| BacktestFault { contest: run.position, fault })?;
     }
-    Ok(run.backtest)
+    Ok(run.visible)
 }
 
 /// An engine on its way through the history.
-struct Run {
-    backtest: Backtest,
+struct Run<'a> {
+    listener: &'a mut dyn Listener,
     /// Contests through.
     position: u64,
-    scored_from: u64,
+    visible: Vec<f64>,
     cohort: Cohort,
     memory: Vec<u8>,
 }
 
-impl Run {
-    fn rate_many(&mut self, engine: &dyn BulkRatingEngine, stretch: &Journal) -> Result<(), BacktestFault> {
+impl Run<'_> {
+    fn rate_many(&mut self, engine: &dyn BulkRatingEngine, stretch: &Journal) -> Result<ControlFlow<()>, BacktestFault> {
         let contest = self.position + 1;
         let cohort = std::mem::take(&mut self.cohort);
         let outcome = engine.rate_many(&self.memory, cohort, stretch, false).map_err(|fault| BacktestFault { contest, fault })?;
@@ -88,16 +136,13 @@ impl Run {
             // As many as `Outcome` promises: the runtime compared the lengths.
             let (pairs, rest) = predicted.split_at(stretch.pairs(contest));
             predicted = rest;
-            if declined.next_if_eq(&contest).is_some() {
-                self.decline();
-            } else {
-                self.count(stretch.places(contest), pairs);
-            }
+            let is_declined = declined.next_if_eq(&contest).is_some();
+            self.count(stretch.places(contest), (!is_declined).then_some(pairs));
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
-    fn rate_each(&mut self, engine: &dyn RatingEngine, stretch: &Journal, progress: &mut dyn FnMut(u64)) -> Result<(), BacktestFault> {
+    fn rate_each(&mut self, engine: &dyn RatingEngine, stretch: &Journal) -> Result<ControlFlow<()>, BacktestFault> {
         for number in 0..stretch.len() {
             let contest = stretch.contest(number, &self.cohort);
             // Predicted first: an engine that remembers must not know the result.
@@ -106,36 +151,27 @@ impl Run {
             let (predicted, update) = match answer {
                 Ok(answer) => answer,
                 Err(PluginFault::Declined { .. }) => {
-                    self.decline();
+                    self.count(&contest.places, None);
                     continue;
                 }
                 Err(fault) => return Err(BacktestFault { contest: self.position + 1, fault }),
             };
             for ((&player, rating), &visible) in stretch.players(number).iter().zip(&update.ratings).zip(&update.visible) {
-                self.backtest.visible[player as usize] = visible;
+                self.visible[player as usize] = visible;
                 let contests = self.cohort.played(player).0.saturating_add(1);
                 self.cohort.set(player, (rating.mean, rating.uncertainty), contests, contest.setting.at_s, &rating.memory);
             }
             self.memory = update.memory;
-            self.count(&contest.places, &predicted);
-            if self.position.is_multiple_of(64) {
-                progress(self.position);
+            self.count(&contest.places, Some(&predicted));
+            if self.position.is_multiple_of(64) && self.listener.through(self.position).is_break() {
+                return Ok(ControlFlow::Break(()));
             }
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
-    fn decline(&mut self) {
-        self.backtest.declined += 1;
-        self.position += 1;
-    }
-
-    fn count(&mut self, places: &[u16], predicted: &[f64]) {
-        self.backtest.rated += 1;
-        if self.position >= self.scored_from {
-            self.backtest.score.add(places, predicted);
-            self.backtest.calibration.add(places, predicted);
-        }
+    fn count(&mut self, places: &[u16], predicted: Option<&[f64]>) {
+        self.listener.contest(self.position, places, predicted);
         self.position += 1;
     }
 }

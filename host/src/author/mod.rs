@@ -5,7 +5,7 @@ pub mod backtest;
 pub mod bench;
 pub mod build;
 pub mod cases;
-mod chance;
+pub(crate) mod chance;
 pub mod check;
 pub mod club;
 pub mod contest_line;

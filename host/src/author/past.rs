@@ -111,6 +111,17 @@ impl Past {
         }
     }
 
+    /// Forgets the oldest contests, a stretch at a time, until no more than `contests_max` are left, or one stretch; how many went.
+    pub fn forget_oldest(&mut self, contests_max: usize) -> u64 {
+        let (mut contests, mut gone) = (self.contests(), 0);
+        while contests > contests_max && self.stretches.len() > 1 {
+            let oldest = self.stretches.remove(0).len();
+            contests -= oldest;
+            gone += oldest as u64;
+        }
+        gone
+    }
+
     /// The way of `ranked journal import`, without rules: nothing is clamped that a finite number can say.
     fn take_in(&mut self, line: &Line, players: &[PlayerId]) -> Result<(), Unacceptable> {
         let claim = line.to_claim(&self.shape, players);

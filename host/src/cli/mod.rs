@@ -22,6 +22,7 @@ mod serve;
 
 mod terminal;
 mod text;
+mod tune;
 mod undoing;
 
 use std::path::PathBuf;
@@ -83,6 +84,12 @@ enum Command {
     /// The journal of accepted reports.
     #[command(subcommand, after_help = "Example: ranked journal import halo2_h2h.ndjson.gz --create")]
     Journal(journal::Command),
+    /// Look for better parameters of a queue's rating engine in the queue's own matches. Exit code 1 if they gain no more than noise.
+    ///
+    /// Every set of parameters predicts the journal match by match before it rates. The best is chosen on the middle part and confirmed on the
+    /// last part, by which none was chosen. Ctrl-C ends the search and keeps the best so far.
+    #[command(after_help = "Example: ranked tune duel --write")]
+    Tune(tune::Arguments),
     /// Matches, and why each moved the ratings as it did.
     #[command(subcommand, name = "match", after_help = "Example: ranked match why 17")]
     Match(matches::Command),
@@ -146,6 +153,7 @@ fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failure> {
         Command::Incident(command) => incident::run(context, command),
         Command::Ledger(command) => ledger::run(context, command),
         Command::Season(command) => season::run(context, command),
+        Command::Tune(arguments) => tune::run(context, &arguments),
         Command::Demo(arguments) => demo::run(context, arguments),
         Command::Openapi => openapi::run(context),
     }

@@ -34,6 +34,14 @@ pub enum EditError {
         /// As asked for.
         role: &'static str,
     },
+    /// The shadow is not there, not as a table, or of another role.
+    #[error("there is no table [queue.{queue}.shadow.{shadow}] of this role")]
+    NoShadow {
+        /// As asked for.
+        queue: String,
+        /// As asked for.
+        shadow: String,
+    },
 }
 
 impl PluginsFile {
@@ -135,13 +143,71 @@ impl PluginsFile {
         Ok(())
     }
 
+    /// Puts a shadow of a queue: what its rating engine has, with other parameters. One of that name is replaced.
+    ///
+    /// # Errors
+    /// [`EditError`].
+    pub fn put_shadow(&mut self, queue: &str, name: &str, parameters: &str) -> Result<(), EditError> {
+        let mut parameters: DocumentMut = parameters.parse()?;
+        let mut shadow = unplaced(self.table(queue, Role::Rating)?.clone());
+        shadow.decor_mut().clear();
+        shadow.set_dotted(false);
+        shadow.set_implicit(false);
+        // Only what is in force falls back.
+        shadow.remove("fallback");
+        shadow.insert("parameters", Item::Table(unplaced(std::mem::take(parameters.as_table_mut()))));
+        let of_queue = self.queue(queue).ok_or_else(|| no_table(queue, Role::Rating))?;
+        let mut none = Table::new();
+        none.set_implicit(true);
+        let shadows = of_queue.entry("shadow").or_insert(Item::Table(none)).as_table_mut().ok_or_else(|| no_shadow(queue, name))?;
+        shadows.insert(name, Item::Table(shadow));
+        Ok(())
+    }
+
+    /// Moves what a shadow runs to the role: afterwards there is no such shadow.
+    ///
+    /// # Errors
+    /// [`EditError`]: there is none of that name that would be of this role.
+    pub fn take_shadow(&mut self, queue: &str, role: Role, name: &str) -> Result<(), EditError> {
+        let of_queue = self.queue(queue).ok_or_else(|| no_shadow(queue, name))?;
+        let shadows = of_queue.get_mut("shadow").and_then(Item::as_table_mut);
+        let fits = |shadow: &Table| shadow.get("role").and_then(Item::as_str).unwrap_or(Role::Rating.name()) == role.name();
+        let shadows = shadows.filter(|shadows| shadows.get(name).and_then(Item::as_table).is_some_and(fits));
+        let shadow = shadows.and_then(|shadows| shadows.remove(name)).and_then(|item| item.into_table().ok());
+        let mut shadow = unplaced(shadow.ok_or_else(|| no_shadow(queue, name))?);
+        shadow.remove("role");
+        let table = self.table(queue, role)?;
+        let kept: Vec<_> = ["fallback", "outer_bounds"].into_iter().filter_map(|key| table.remove_entry(key)).collect();
+        table.clear();
+        for (key, item) in kept {
+            table.insert_formatted(&key, item);
+        }
+        for (name, item) in &shadow {
+            if let Some(key) = shadow.key(name) {
+                table.insert_formatted(key, item.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn queue(&mut self, queue: &str) -> Option<&mut Table> {
+        let queues = self.document.get_mut("queue").and_then(Item::as_table_mut);
+        queues.and_then(|queues| queues.get_mut(queue)).and_then(Item::as_table_mut)
+    }
+
     fn table(&mut self, queue: &str, role: Role) -> Result<&mut Table, EditError> {
         // Table by table: indexing an item would put a table there that is missing.
-        let queues = self.document.get_mut("queue").and_then(Item::as_table_mut);
-        let of_queue = queues.and_then(|queues| queues.get_mut(queue)).and_then(Item::as_table_mut);
-        let found = of_queue.and_then(|of_queue| of_queue.get_mut(role.name()));
-        found.and_then(Item::as_table_mut).ok_or_else(|| EditError::NoTable { queue: queue.to_owned(), role: role.name() })
+        let found = self.queue(queue).and_then(|of_queue| of_queue.get_mut(role.name()));
+        found.and_then(Item::as_table_mut).ok_or_else(|| no_table(queue, role))
     }
+}
+
+fn no_table(queue: &str, role: Role) -> EditError {
+    EditError::NoTable { queue: queue.to_owned(), role: role.name() }
+}
+
+fn no_shadow(queue: &str, shadow: &str) -> EditError {
+    EditError::NoShadow { queue: queue.to_owned(), shadow: shadow.to_owned() }
 }
 
 /// Whether two settings say the same, whatever their spaces and comments.
@@ -209,6 +275,43 @@ mod tests {
             assert_eq!(values(&file.text()), values(TEXT), "{}", role.name());
             assert_eq!(file.settings("duel", role).expect("a table"), settings, "{}", role.name());
         }
+    }
+
+    #[test]
+    fn a_shadow_is_put_beside_the_engine_and_can_take_its_place() {
+        let mut file = file();
+        file.put_shadow("duel", "tuned", "beta = 9.5\nmu = 30.0\n").expect("a table");
+        let text = file.text();
+        let shadow = "[queue.duel.shadow.tuned]\ncomponent = \"builtin:gaussian\" # for now\nfuel_max = 5_000\n\n\
+                      [queue.duel.shadow.tuned.parameters]\nbeta = 9.5\nmu = 30.0\n";
+        let squeezed = |text: &str| text.lines().filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
+        assert!(squeezed(&text).contains(&squeezed(shadow)), "{text}");
+        let without: String = text.lines().filter(|line| TEXT.lines().any(|before| before == *line)).collect::<Vec<_>>().join("\n");
+        assert!(squeezed(&without).starts_with(&squeezed(TEXT)[..200]) && text.contains("# ours"), "{text}");
+        let values: toml::Table = text.parse().expect("TOML");
+        assert_eq!(values["queue"]["duel"]["rating"]["parameters"]["mu"].as_float(), Some(25.0), "the engine in force stays");
+        file.put_shadow("duel", "tuned", "beta = 8.0\n").expect("a table");
+        assert!(matches!(file.take_shadow("duel", Role::Policy, "tuned"), Err(EditError::NoShadow { .. })));
+        file.take_shadow("duel", Role::Rating, "tuned").expect("a shadow");
+        let values: toml::Table = file.text().parse().expect("TOML");
+        assert_eq!(values["queue"]["duel"]["rating"]["parameters"], toml::Value::Table("beta = 8.0".parse().expect("TOML")));
+        assert_eq!(values["queue"]["duel"]["rating"]["component"].as_str(), Some("builtin:gaussian"));
+        assert!(values["queue"]["duel"].get("shadow").is_none_or(|shadows| shadows.as_table().is_some_and(toml::Table::is_empty)));
+        assert!(matches!(file.take_shadow("duel", Role::Rating, "tuned"), Err(EditError::NoShadow { .. })));
+    }
+
+    #[test]
+    fn a_queue_that_is_written_with_dotted_keys_gets_a_shadow_and_takes_it_too() {
+        let text = "[queue.duel]\nteam_sizes = [1, 1]\nrating.component = \"builtin:gaussian\"\nrating.parameters.mu = 30.0 # ours\n";
+        let mut file = PluginsFile { path: PathBuf::new(), before: text.to_owned(), document: text.parse().expect("TOML") };
+        file.put_shadow("duel", "tuned", "beta = 9.5\n").expect("a table");
+        assert!(file.text().starts_with(text), "{}", file.text());
+        let values: toml::Table = file.text().parse().expect("TOML");
+        assert_eq!(values["queue"]["duel"]["shadow"]["tuned"]["component"].as_str(), Some("builtin:gaussian"));
+        assert_eq!(values["queue"]["duel"]["shadow"]["tuned"]["parameters"]["beta"].as_float(), Some(9.5));
+        file.take_shadow("duel", Role::Rating, "tuned").expect("a shadow");
+        let values: toml::Table = file.text().parse().expect("TOML");
+        assert_eq!(values["queue"]["duel"]["rating"].to_string(), "{ component = \"builtin:gaussian\", parameters = { beta = 9.5 } }");
     }
 
     #[test]

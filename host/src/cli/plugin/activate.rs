@@ -40,7 +40,8 @@ pub(in crate::cli) struct ActivateArguments {
     /// rating, rules or policy.
     #[arg(value_parser = parse_role)]
     role: Role,
-    /// `builtin:NAME`, the digest of an installed component (its first digits are enough), or a file, which is installed first.
+    /// `builtin:NAME`, the digest of an installed component (its first digits are enough), or a file, which is installed first; or
+    /// `shadow:NAME`: what that shadow of the queue runs, with its parameters.
     component: String,
     /// A TOML file with all parameters; otherwise those in plugins.toml stay.
     #[arg(long, value_name = "FILE")]
@@ -83,8 +84,13 @@ pub(super) fn activate(context: &Context<'_>, runtime: &Runtime, arguments: &Act
     let config = context.load_config()?;
     let store = context.open_store(&config)?;
     let mut file = PluginsFile::read(&config.plugins_path()).map_err(explain)?;
-    let named = Named::find(context, runtime, &config, &store, component)?;
-    file.set_component(queue, *role, &named.component, named.pin().as_deref()).map_err(explain)?;
+    match component.strip_prefix("shadow:") {
+        Some(shadow) => file.take_shadow(queue, *role, shadow).map_err(explain)?,
+        None => {
+            let named = Named::find(context, runtime, &config, &store, component)?;
+            file.set_component(queue, *role, &named.component, named.pin().as_deref()).map_err(explain)?;
+        }
+    }
     if let Some(path) = parameters {
         let text = std::fs::read_to_string(path).map_err(|error| Failure::usage(format!("{}: {error}", path.display()), ""))?;
         file.set_parameters(queue, *role, &text).map_err(|error| about(path, error))?;
@@ -317,6 +323,7 @@ fn first_claim(shape: &QueueShape) -> Claim {
 fn explain(error: EditError) -> Failure {
     match error {
         EditError::Config(error) => error.into(),
+        EditError::NoShadow { .. } => Failure::usage(error.to_string(), "`ranked plugin status` shows the shadows"),
         EditError::NoTable { .. } => Failure::usage(error.to_string(), "`ranked plugin list` shows the queues and their roles"),
         other => Failure::usage(format!("plugins.toml: {}", chain(&other)), ""),
     }
