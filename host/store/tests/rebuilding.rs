@@ -119,10 +119,10 @@ fn play(world: &World, numbers: std::ops::RangeInclusive<u64>) {
         let second = if first == second { (second + 1) % PLAYERS } else { second };
         let mut facts = imported(world.queue, number, world.players[first], world.players[second]);
         facts.provenance.at.0 -= 3 * (number as i64 % 5);
-        if number % 97 == 0 {
+        if number.is_multiple_of(97) {
             facts.disposition = ladder::report::Disposition::Held;
         }
-        if number % 11 == 0 {
+        if number.is_multiple_of(11) {
             facts.places = vec![0, 0];
         }
         facts

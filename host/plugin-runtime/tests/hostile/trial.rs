@@ -73,6 +73,7 @@ pub fn pool() -> Pool {
 }
 
 /// A component in service.
+#[allow(clippy::large_enum_variant)] // One at a time.
 pub enum Trial {
     Rating(RatingPlugin),
     Rules(RulesPlugin),

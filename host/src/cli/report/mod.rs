@@ -84,8 +84,8 @@ pub(super) fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failu
 fn find(store: &Store, named: &str) -> Result<JournalSeq, Failure> {
     let wrong =
         || Failure::usage(format!("`{}` names no report", text::printable(named)), "write a journal entry (4711) or a match (match:815)");
-    let Some(match_id) = named.strip_prefix("match:") else { return named.parse().map(JournalSeq).map_err(|_| wrong()) };
-    let match_id = match_id.parse().map(MatchId).map_err(|_| wrong())?;
+    let Some(match_id) = named.strip_prefix("match:") else { return named.parse().map(JournalSeq).map_err(|_not_a_number| wrong()) };
+    let match_id = match_id.parse().map(MatchId).map_err(|_not_a_number| wrong())?;
     store
         .report_of_match(match_id)
         .wait()?

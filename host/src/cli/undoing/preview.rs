@@ -183,7 +183,7 @@ impl Crossing {
     fn of(moved: &Move, tiers: &[Tier]) -> Option<Self> {
         let at = |placed: Option<Placed>| placed.map_or_else(|| "not rated".to_owned(), |placed| threshold(placed, tiers));
         let (before, after) = (at(moved.before), at(moved.after));
-        (before != after).then(|| Self { moved: *moved, before, after })
+        (before != after).then_some(Self { moved: *moved, before, after })
     }
 }
 
