@@ -6,16 +6,17 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 mod chunks;
+mod columns;
 
 use std::time::{Duration, Instant};
 
 use chunks::{CHUNK_CONTESTS, CHUNKS, Fastest, ROUNDS, chunks};
-use ladder::bulk::{Cohort, Columns, Journal};
+use columns::{native_cohort, native_journal};
+use ladder::bulk::{Cohort, Journal};
 use ladder::queue::QueueShape;
 use ladder::rating::{Rating, RatingEngine};
 use plugin_runtime::{PluginSource, PluginSpec, RatingPlugin, Role, Runtime};
 use plugin_sdk::Plugin as _;
-use plugin_sdk::bindings::rating::exports::ranked::plugin::rating_engine_bulk as wit;
 use rating_gaussian::{Gaussian, Parameters};
 
 fn engine(runtime: &Runtime) -> RatingPlugin {
@@ -26,42 +27,6 @@ fn engine(runtime: &Runtime) -> RatingPlugin {
 
 fn known(player: u32) -> Rating {
     Rating { mean: 15.0 + f64::from(player % 200) * 0.1, uncertainty: 2.0 + f64::from(player % 7), memory: Vec::new() }
-}
-
-fn native_cohort(cohort: &Cohort) -> wit::Cohort {
-    wit::Cohort {
-        mean: cohort.means().to_vec(),
-        uncertainty: cohort.uncertainties().to_vec(),
-        contests: cohort.contests().to_vec(),
-        last_at_s: cohort.last_at_s().to_vec(),
-        memory: Vec::new(),
-        memory_end: vec![0; cohort.len()],
-    }
-}
-
-fn native_journal(columns: &Columns) -> wit::Journal {
-    let Columns { at_s, trust, map_index, mode_index, side, has_score, total_end, total_index, total_value, .. } = columns.clone();
-    let Columns { team_end, place, score, entrant_end, entrant, presence, stat_end, stat_index, stat_value, .. } = columns.clone();
-    wit::Journal {
-        at_s,
-        trust,
-        map_index,
-        mode_index,
-        side,
-        has_score,
-        total_end,
-        total_index,
-        total_value,
-        team_end,
-        place,
-        score,
-        entrant_end,
-        entrant,
-        presence,
-        stat_end,
-        stat_index,
-        stat_value,
-    }
 }
 
 fn line(what: &str, ns: f64, native_ns: f64) {

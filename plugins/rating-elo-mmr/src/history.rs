@@ -4,11 +4,12 @@
 //! highest: a robust average, in which performances far off the others count less. Drift ages the factors and turns part of their weight
 //! into Gaussian weight at the current mean (the paper's pseudo-diffusion, algorithm 2, with `transfer_speed` as its rho).
 //!
-//! The factors live in the player's memory: 16 bytes for the Gaussian one, 24 for each performance, the oldest first. The contract
-//! gives 1 KiB, which is [`FACTORS_MAX`]. Of those beyond the engine's limit the oldest is folded into the Gaussian factor with its weight,
-//! as the reference implementation does. With the default drift a factor keeps 0.83 of its weight per contest, so that 5 % is left of one
-//! that is folded after 16 contests: the figures of `tests/prequential.rs` are the same to 0.0003 with a history of 24, and a player whose
-//! places have nothing to do with his skill ends a point apart from where 42 remembered contests leave him.
+//! The factors live in the player's memory: 16 bytes for the Gaussian one, 24 for each performance, the oldest first, all relative to the
+//! belief's mean and variance: whoever moves or widens a belief, a season's reset for one, takes its history along. The contract gives
+//! 1 KiB, which is [`FACTORS_MAX`]. Of those beyond the engine's limit the oldest is folded into the Gaussian factor with its weight, at the
+//! place that leaves the mean where it is. (The reference implementation, which as a rule never folds, keeps its place instead and lets the
+//! mean jump.) With the default drift a factor keeps 0.83 of its weight per contest, so that 5 % is left of one that is folded after 16
+//! contests.
 
 use plugin_sdk::Fault;
 
@@ -78,20 +79,32 @@ impl History {
         for _ in 0..(memory.len() - GAUSSIAN_BYTES) / FACTOR_BYTES {
             history.factors.push(Factor { mean: next()?, argument: next()?, pull: next()? });
         }
+        history.relate(mean, deviation * deviation);
         let sound = history.gaussian_precision > 0.0 && history.factors.iter().all(|factor| factor.argument > 0.0 && factor.pull >= 0.0);
         if sound { Ok(history) } else { Err(Fault::OutOfRange) }
+    }
+
+    /// Turns factors that are relative to a belief into absolute ones.
+    fn relate(&mut self, mean: f64, variance: f64) {
+        self.gaussian_mean += mean;
+        self.gaussian_precision /= variance;
+        for factor in &mut self.factors {
+            factor.mean += mean;
+            factor.pull /= variance;
+        }
     }
 
     /// Overwrites a memory with the factors.
     pub fn write(&self, memory: &mut Vec<u8>) {
         memory.clear();
+        let variance = self.deviation * self.deviation;
         let mut push = |number: f64| memory.extend_from_slice(&number.to_le_bytes());
-        push(self.gaussian_mean);
-        push(self.gaussian_precision);
+        push(self.gaussian_mean - self.mean);
+        push(self.gaussian_precision * variance);
         for factor in &self.factors {
-            push(factor.mean);
+            push(factor.mean - self.mean);
             push(factor.argument);
-            push(factor.pull);
+            push(factor.pull * variance);
         }
     }
 
@@ -135,7 +148,9 @@ impl History {
         while self.factors.len() >= factors_max.max(1) {
             let oldest = self.factors.remove(0);
             let all = self.gaussian_precision + oldest.weight();
-            self.gaussian_mean = (self.gaussian_precision * self.gaussian_mean + oldest.weight() * oldest.mean) / all;
+            let pull = oldest.pull * tangent((self.mean - oldest.mean) * oldest.argument).0;
+            let balance = self.gaussian_precision * (self.gaussian_mean - self.mean) - pull;
+            self.gaussian_mean = self.mean + balance / all;
             self.gaussian_precision = all;
         }
         let pull = TANH_MULTIPLIER / deviation;

@@ -20,8 +20,12 @@ pub const GLICKO_SCALE: f64 = 400.0 / LN_10;
 /// Where the search for a volatility stops as G2 suggests: when the logarithm of its square is known this well.
 pub const VOLATILITY_TOLERANCE: f64 = 1e-6;
 
-/// Steps of that search at most; it takes four or five.
+/// Steps of a search at most, and of one next to the old volatility.
 const STEPS_MAX: usize = 200;
+const NEAR_STEPS_MAX: usize = 8;
+
+/// How near the old volatility Newton's method is trusted, as a step of the logarithm of its square.
+const NEAR: f64 = 0.25;
 
 /// Excess of a squared surprise from which the far bracket of G2 step 5 is not tried: beyond it lie roots at which the volatility, and
 /// with it the deviation, would explode by orders of magnitude after one upset.
@@ -63,45 +67,89 @@ impl Evidence {
     }
 }
 
-/// The player's volatility after a period (G2 step 5): the root of f by the Illinois method.
+/// What the root of G2 step 5 is looked for in; x of the paper counts from the logarithm of the old squared volatility.
+struct Surprise {
+    /// Old volatility, squared.
+    old: f64,
+    /// phi squared plus v.
+    known: f64,
+    /// delta squared beyond that.
+    excess: f64,
+    /// 1 / tau squared.
+    stiffness: f64,
+}
+
+impl Surprise {
+    /// f of G2 step 5, and its slope; as quotients of numbers of one size, because squares of an impossible upset would overflow.
+    fn f(&self, x: f64, exp_x: f64) -> (f64, f64) {
+        let drift = self.old * exp_x;
+        let all = 1.0 / (self.known + drift);
+        let (share, ratio) = (drift * all, (self.excess - drift) * all);
+        let value = 0.5 * share * ratio - x * self.stiffness;
+        (value, 0.5 * share * (ratio - 2.0 * share * ratio - share) - self.stiffness)
+    }
+
+    /// The root next to zero by Newton's method, if it is near: a surprise changes a volatility by a thousandth as a rule. None if it is not.
+    fn near_root(&self, tolerance: f64) -> Option<f64> {
+        let (mut x, mut exp_x) = (0.0, 1.0);
+        for _ in 0..NEAR_STEPS_MAX {
+            let (value, slope) = self.f(x, exp_x);
+            let step = -value / slope;
+            if !(slope < 0.0 && step.abs() <= NEAR) {
+                return None;
+            }
+            x += step;
+            // A step leaves less than its square: the curve bends by less than half of what it falls by.
+            if step * step <= tolerance {
+                return Some(x);
+            }
+            exp_x = libm::exp(x);
+        }
+        None
+    }
+
+    /// The root by the Illinois method, bracketed as in G2 step 5.
+    fn root(&self, tau: f64, tolerance: f64) -> f64 {
+        let f = |x: f64| self.f(x, libm::exp(x)).0;
+        let (mut a, mut f_a) = (0.0, f(0.0));
+        let unit = -libm::log(self.old);
+        let mut b = if self.excess <= 0.0 {
+            (1..STEPS_MAX).map(|k| -(k as f64) * tau).find(|&x| f(x) >= 0.0).unwrap_or(0.0)
+        } else if self.excess > EXCESS_MAX && f(unit) < 0.0 {
+            unit
+        } else {
+            libm::log(self.excess) + unit
+        };
+        let mut f_b = f(b);
+        for _ in 0..STEPS_MAX {
+            if (b - a).abs() <= tolerance || f_b == f_a {
+                break;
+            }
+            let c = a + (a - b) * f_a / (f_b - f_a);
+            let f_c = f(c);
+            if f_c * f_b <= 0.0 {
+                (a, f_a) = (b, f_b);
+            } else {
+                f_a *= 0.5;
+            }
+            (b, f_b) = (c, f_c);
+        }
+        a
+    }
+}
+
+/// The player's volatility after a period (G2 step 5).
 ///
-/// `variance` is phi squared before the period, `tau` above 0 how fast volatilities change. Where the paper's bracket would reach to roots
-/// far beyond all volatilities it is cut at [`VOLATILITY_MAX`].
+/// `variance` is phi squared before the period, `tau` above 0 how fast volatilities change. Most roots are next to the old volatility, where
+/// Newton's method finds them in a step or two; others are found by the Illinois method of the paper. Where the paper's bracket would reach to
+/// roots far beyond all volatilities, it is cut at [`VOLATILITY_MAX`].
 pub fn volatility_after(volatility: f64, variance: f64, evidence: Evidence, tau: f64, tolerance: f64) -> f64 {
     let precision = if evidence.precision > PRECISION_MIN { evidence.precision } else { PRECISION_MIN };
-    let (v, delta) = (1.0 / precision, evidence.pull / precision);
-    let known = variance + v;
-    let excess = delta * delta - known;
-    let start = libm::log(volatility * volatility);
-    // As quotients of two numbers of one size: squares of an impossible upset would overflow.
-    let f = |x: f64| {
-        let drift = libm::exp(x);
-        let all = known + drift;
-        0.5 * (drift / all) * ((excess - drift) / all) - (x - start) / (tau * tau)
-    };
-    let (mut a, mut f_a) = (start, f(start));
-    let mut b = if excess <= 0.0 {
-        (1..STEPS_MAX).map(|k| start - k as f64 * tau).find(|&x| f(x) >= 0.0).unwrap_or(start)
-    } else if excess > EXCESS_MAX && f(0.0) < 0.0 {
-        0.0
-    } else {
-        libm::log(excess)
-    };
-    let mut f_b = f(b);
-    for _ in 0..STEPS_MAX {
-        if (b - a).abs() <= tolerance || f_b == f_a {
-            break;
-        }
-        let c = a + (a - b) * f_a / (f_b - f_a);
-        let f_c = f(c);
-        if f_c * f_b <= 0.0 {
-            (a, f_a) = (b, f_b);
-        } else {
-            f_a *= 0.5;
-        }
-        (b, f_b) = (c, f_c);
-    }
-    let found = libm::exp(0.5 * a);
+    let v = 1.0 / precision;
+    let (known, delta) = (variance + v, evidence.pull * v);
+    let surprise = Surprise { old: volatility * volatility, known, excess: delta * delta - known, stiffness: 1.0 / (tau * tau) };
+    let x = surprise.near_root(tolerance).unwrap_or_else(|| surprise.root(tau, tolerance));
+    let found = volatility * libm::exp(0.5 * x);
     let most = if volatility > VOLATILITY_MAX { volatility } else { VOLATILITY_MAX };
     if found > most { most } else { found }
 }

@@ -86,6 +86,24 @@ fn the_volatility_found_is_a_root_of_the_papers_function() {
     }
 }
 
+/// Newton's method near the old volatility and the paper's elsewhere know the logarithm of the square as well as the tolerance says.
+#[test]
+fn volatilities_are_found_as_well_as_the_tolerance_says() {
+    let mut state = 5_u64;
+    let mut chance = |from: f64, to: f64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        from + (to - from) * (state >> 11) as f64 / (1_u64 << 53) as f64
+    };
+    for _ in 0..5_000 {
+        let (volatility, tau, variance) = (chance(0.01, 0.3), chance(0.2, 1.2), chance(0.01, 4.0));
+        let precision = chance(0.02, 3.0);
+        let evidence = Evidence { precision, pull: chance(-3.0, 3.0) * precision.sqrt() };
+        let converged = volatility_after(volatility, variance, evidence, tau, 1e-14);
+        let found = volatility_after(volatility, variance, evidence, tau, 1e-6);
+        assert!(2.0 * (found / converged).ln().abs() < 2e-6, "{volatility} {tau} {variance} {evidence:?}: {found}, {converged}");
+    }
+}
+
 #[test]
 fn the_order_of_teams_and_entrants_does_not_matter() {
     let engine = engine(Parameters::default());

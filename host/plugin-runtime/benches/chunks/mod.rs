@@ -2,6 +2,8 @@
 //!
 //! What is compared runs in turns over the same chunks, so that what else the machine does hits all of it. Per chunk the fastest of several
 //! rounds counts: a chunk takes a fraction of a millisecond, so its fastest round was not interrupted.
+// Each benchmark takes what it needs.
+#![allow(dead_code)]
 
 use std::time::{Duration, Instant};
 
@@ -19,10 +21,11 @@ pub(crate) const CHUNK_CONTESTS: usize = 1024;
 pub(crate) const ROUNDS: usize = 15;
 
 /// A congruential sequence stands for chance.
-struct Chance(u64);
+pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {
-    fn below(&mut self, end: u32) -> u32 {
+    /// A number below `end`.
+    pub(crate) fn below(&mut self, end: u32) -> u32 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 33) % u64::from(end)) as u32
     }
@@ -89,8 +92,13 @@ impl Fastest {
         self.0[chunk] = self.0[chunk].min(took);
     }
 
+    /// All chunks together.
+    pub(crate) fn total(&self) -> Duration {
+        self.0.iter().sum()
+    }
+
     /// Nanoseconds per contest.
     pub(crate) fn ns_per_contest(&self) -> f64 {
-        self.0.iter().sum::<Duration>().as_nanos() as f64 / (CHUNKS * CHUNK_CONTESTS) as f64
+        self.total().as_nanos() as f64 / (CHUNKS * CHUNK_CONTESTS) as f64
     }
 }
