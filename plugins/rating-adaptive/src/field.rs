@@ -21,6 +21,9 @@ const PLACE_NOISE: f64 = 1.5;
 /// Scores that agree with the places by less than this do not count.
 const AGREEMENT_MIN: f64 = 0.3;
 
+/// Share of the field, from the back, that counts as one place in the configurations that say so.
+const TAIL: f64 = 0.5;
+
 /// Most pairs that the configurations are compared by.
 const PAIRS_MAX: usize = 276;
 
@@ -126,7 +129,7 @@ impl Field {
                 variance[lane] + noise + apart * apart
             });
             let deviation = (spread.sum::<f64>() / count).sqrt();
-            let places = if configuration.tail > 0.0 { &standing.lumped } else { &standing.places };
+            let places = if configuration.lumped { &standing.lumped } else { &standing.places };
             for (team, (expected, variance, noise)) in self.teams.iter().enumerate() {
                 if *noise == 0.0 {
                     continue;
@@ -176,9 +179,8 @@ impl Standing {
     /// Reads places, and scores where there are any.
     pub(crate) fn of(places: &[u16], scores: Option<&[f64]>) -> Self {
         let normal = normal_scores(places);
-        let tail = GRID.iter().map(|configuration| configuration.tail).fold(0.0, f64::max);
         let scores = scores.and_then(|scores| standard_scores(scores, &normal));
-        Standing { lumped: lump(places, &normal, tail), places: normal, scores }
+        Standing { lumped: lump(places, &normal), places: normal, scores }
     }
 }
 
@@ -193,11 +195,11 @@ fn normal_scores(places: &[u16]) -> Vec<f64> {
     places.iter().map(score).collect()
 }
 
-/// The same with the last `tail` of the field on one place.
-fn lump(places: &[u16], scores: &[f64], tail: f64) -> Vec<f64> {
+/// The same with the [`TAIL`] of the field on one place.
+fn lump(places: &[u16], scores: &[f64]) -> Vec<f64> {
     let count = places.len() as f64;
     let behind = |place: &u16| places.iter().filter(|other| *other > place).count() as f64;
-    let is_tail: Vec<bool> = places.iter().map(|place| behind(place) + 0.5 < tail * count).collect();
+    let is_tail: Vec<bool> = places.iter().map(|place| behind(place) + 0.5 < TAIL * count).collect();
     let (sum, lumped) =
         scores.iter().zip(&is_tail).filter(|(_, tail)| **tail).fold((0.0, 0.0), |(sum, n), (score, _)| (sum + score, n + 1.0));
     scores.iter().zip(&is_tail).map(|(score, tail)| if *tail { sum / lumped } else { *score }).collect()

@@ -8,8 +8,8 @@
 use crate::grid::{LANES, Lanes};
 use crate::queue::{self, Belief, SLOPE, WEIGHTS};
 
-/// What is left of the logarithm of a weight after a contest: the memory of some hundreds of contests.
-const FADING: f64 = 0.998;
+/// What is left of the logarithm of a weight after a contest: the memory of some thousands of contests.
+const FADING: f64 = 0.9995;
 
 /// No weight falls below e to this power, relative to the best.
 const LOG_WEIGHT_MIN: f64 = -12.0;

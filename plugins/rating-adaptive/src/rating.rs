@@ -16,8 +16,8 @@ use crate::terms;
 /// What scores and statistics may move a settled player beyond the bare result, in uncertainties of his.
 const SWAY_MAX: f64 = 0.2;
 
-/// Share of that leeway that one player's statistics have to either side: between the worst line and the best lies the whole of it.
-const LINE_SHARE: f64 = 0.5;
+/// Share of that leeway that one player's statistics have to either side: the worst line and the best are less than the whole of it apart.
+const LINE_SHARE: f64 = 0.45;
 
 /// Contests after which a player is settled. Before that he may move farther, in proportion.
 const SETTLED_AFTER: f64 = 20.0;

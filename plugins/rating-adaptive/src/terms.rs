@@ -11,9 +11,9 @@ use crate::queue::{self, Belief, EXPERIENCE, Layout, Priors, SIZE};
 pub(crate) const PRIORS: Priors = Priors {
     slope: Belief { mean: 1.0, variance: 0.04 },
     experience: Belief { mean: 0.0, variance: 0.04 },
-    size: Belief { mean: 1.0, variance: 1.0 },
+    size: Belief { mean: 1.5, variance: 2.0 },
     side: Belief { mean: 0.0, variance: 0.25 },
-    place: Belief { mean: 0.0, variance: 0.01 },
+    place: Belief { mean: 0.0, variance: 0.03 },
 };
 
 /// What one contest adds to the variance of a term: games are patched.
