@@ -133,6 +133,24 @@ fn a_live_call_uses_little_of_its_budget() {
     assert!(counters.fuel_share_max < 0.02, "{counters:?}");
 }
 
+/// The widest field that the host takes, whose players all remember as many contests as they can.
+#[test]
+fn a_field_of_256_fits_the_budget_of_a_live_call() {
+    let runtime = Runtime::new().unwrap();
+    let shape = QueueShape { queue: "crowd".to_owned(), teams: 256, team_sizes: vec![1], ..QueueShape::default() };
+    let engine = runtime.load_rating(spec("elo-mmr", json!({})), &shape).unwrap();
+    let mut crowd = contest(&vec![vec![(1500.0, 220.0)]; 256], &vec![vec![1.0]; 256], (0..256).collect());
+    for round in 0..17_u16 {
+        crowd.places = (0..256_u16).map(|team| team.wrapping_mul(77 + 2 * round) % 256).collect();
+        let after = engine.rate(&[], &crowd).unwrap();
+        for (entrant, rating) in crowd.entrants.iter_mut().zip(after.ratings) {
+            entrant.rating = rating;
+        }
+    }
+    let share = engine.counters().fuel_share_max;
+    assert!(share < 0.5, "{share} of the fuel");
+}
+
 #[test]
 fn a_misspelled_parameter_is_refused_with_its_name() {
     let runtime = Runtime::new().unwrap();
