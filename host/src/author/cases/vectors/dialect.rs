@@ -39,7 +39,7 @@ const STANDS: [Stand; 11] = [
 /// Where peers of one `algo` differ: what makes the engine the one that the entry was taken from.
 const SOURCES: [(&str, &str, &str); 3] = [
     ("weng-lin", "openskillpy", r#"{"prediction":"normal"}"#),
-    ("weng-lin", "openskilljs", r#"{"prediction":"normal","window":1,"averaged":false,"margin_effect":"step"}"#),
+    ("weng-lin", "openskilljs", r#"{"prediction":"normal-field","window":1,"averaged":false,"margin_effect":"step"}"#),
     ("weng-lin", "skillratings", r#"{"prediction":"logistic"}"#),
 ];
 
@@ -153,6 +153,11 @@ impl Dialect {
 fn translated(mut parameters: Map<String, Value>) -> Map<String, Value> {
     let tolerance = parameters.remove("vol_tol").unwrap_or(json!(VOLATILITY_TOLERANCE));
     parameters.insert("volatility_tolerance".to_owned(), tolerance);
+    for (theirs, ours) in [("window_size", "window"), ("uncertainty_tolerance", "kappa"), ("limitSigma", "limit_sigma")] {
+        if let Some(value) = parameters.remove(theirs) {
+            parameters.insert(ours.to_owned(), value);
+        }
+    }
     if let Some(gamma) = parameters.remove("gamma") {
         let by_teams = gamma.as_str().is_some_and(|text| text.contains("/k") || text.contains("1 / k") || text == "one-over-k");
         parameters.insert("gamma".to_owned(), json!(if by_teams { "one-over-k" } else { "sigma-over-c" }));
