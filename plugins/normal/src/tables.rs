@@ -38,7 +38,8 @@ pub(crate) fn hazard(z: f64) -> Option<f64> {
 /// none.
 #[inline(always)]
 pub(crate) fn probability_and_hazard(x: f64, z: f64) -> Option<Two> {
-    if !(x > FROM && x < PROBABILITY_TO && z > FROM && z < HAZARD_TO) {
+    let inside = x > FROM && x < PROBABILITY_TO && z > FROM && z < HAZARD_TO;
+    if !inside {
         return None;
     }
     let (centers, at) = locate(Two::new(x, z));
@@ -206,6 +207,17 @@ mod tests {
             }
         }
         assert!(worst_share < 1e-9 && worst < 2e-15 && worst_hazard < 1e-13, "{worst_share} {worst} {worst_hazard}");
+    }
+
+    #[test]
+    fn both_at_once_have_the_bits_of_either_alone() {
+        for step in -9_000..9_000 {
+            let (x, z) = (f64::from(step) * 1e-3, f64::from(-step) * 0.7e-3 + 0.1);
+            let alone = probability_below(x).zip(hazard(z)).map(|(below, hazard)| [below.to_bits(), hazard.to_bits()]);
+            let at_once = probability_and_hazard(x, z).map(|both| [both.first().to_bits(), both.second().to_bits()]);
+            assert_eq!(at_once, alone, "{x} {z}");
+        }
+        assert!(probability_and_hazard(f64::NAN, 0.0).is_none() && probability_and_hazard(0.0, f64::NAN).is_none());
     }
 
     #[test]

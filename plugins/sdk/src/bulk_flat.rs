@@ -125,8 +125,8 @@ impl Scratch {
         let (uncertainty_turns, uncertainty_rest) = self.uncertainty.as_chunks_mut::<TURN>();
         let (player_turns, player_rest) = players.as_chunks::<TURN>();
         for ((mean, uncertainty), players) in mean_turns.iter_mut().zip(uncertainty_turns).zip(player_turns) {
-            for seat in 0..TURN {
-                take(&mut mean[seat], &mut uncertainty[seat], players[seat]);
+            for ((mean, uncertainty), &player) in mean.iter_mut().zip(uncertainty).zip(players) {
+                take(mean, uncertainty, player);
             }
         }
         for ((mean, uncertainty), &player) in mean_rest.iter_mut().zip(uncertainty_rest).zip(player_rest) {
@@ -175,8 +175,8 @@ impl Scratch {
         let (uncertainty_turns, uncertainty_rest) = self.uncertainty.as_chunks::<TURN>();
         let (player_turns, player_rest) = players.as_chunks::<TURN>();
         for ((mean, uncertainty), players) in mean_turns.iter().zip(uncertainty_turns).zip(player_turns) {
-            for seat in 0..TURN {
-                put(mean[seat], uncertainty[seat], players[seat]);
+            for ((&mean, &uncertainty), &player) in mean.iter().zip(uncertainty).zip(players) {
+                put(mean, uncertainty, player);
             }
         }
         for ((&mean, &uncertainty), &player) in mean_rest.iter().zip(uncertainty_rest).zip(player_rest) {
