@@ -17,7 +17,7 @@ use ladder::rating::RatingEngine;
 use ladder::time::UnixMillis;
 use plugin_runtime::{Runtime, RuntimeError};
 use protocol::message::Channel;
-use store::{Commit, Options, ReplayProgress, Store, StoreError};
+use store::{Commit, InstallRefusal, Installed, Options, Pending, ReplayProgress, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{JoinError, JoinHandle};
@@ -46,6 +46,8 @@ use crate::shadows::{ShadowParts, Shadows};
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(3);
 /// How long the rest may take to end after that.
 const STOP_TIME_MAX: Duration = Duration::from_secs(1);
+/// So long the start waits for the ratings of one queue to be built; then they are built while the host serves.
+const BUILT_AT_START_MAX: Duration = Duration::from_secs(10);
 
 /// The host did not start. The operator's fault or the environment's; nothing is left running.
 #[derive(Debug, thiserror::Error)]
@@ -238,7 +240,7 @@ pub async fn start_at(config: Config, keyring: Keyring, clock: Clock) -> Result<
     let listeners = Listeners::bind(&config).await?;
     let (for_runtime, keys) = (Arc::clone(&config), Arc::clone(&keyring));
     let runtime = tokio::task::spawn_blocking(move || plugins::runtime(&for_runtime, keys.kek().expose())).await??;
-    let LoadedQueues { playing, in_service, refused } = load_queues(&config, &runtime, &store, now).await?;
+    let LoadedQueues { playing, in_service, refused, building } = load_queues(&config, &runtime, &store, now).await?;
     // Before the directory: a change in between is met again by the watch.
     let generation = store.control_generation().await?;
     let directory = Directory::load(Arc::clone(&keyring), &store, now).await?;
@@ -295,6 +297,9 @@ pub async fn start_at(config: Config, keyring: Keyring, clock: Clock) -> Result<
         },
         &config.host,
     );
+    for (queue, pending) in building {
+        tokio::spawn(follow_build(queue, pending, Arc::clone(&play)));
+    }
     let readiness = Readiness::default();
     let http = http_state(&config, &keyring, &store, &metrics, &clock, &directory, &readiness, &seasons, listeners.addresses[2]).await?;
     let watch = Watch { clock, store: store.clone(), directory, registry: Arc::clone(&registry), channel_life: channel_life(&config) };
@@ -381,6 +386,17 @@ struct LoadedQueues {
     in_service: Vec<InService>,
     /// Rating engines that did not come into force, by the queue's name, and why.
     refused: Vec<(String, String)>,
+    /// Queues whose ratings are still being built.
+    building: Vec<(String, Installation)>,
+}
+
+type Installation = Pending<Result<Installed, InstallRefusal>>;
+
+/// What became of a rating engine at the start.
+enum AtStart {
+    InForce,
+    Refused(String),
+    Building(Installation),
 }
 
 async fn load_queues(config: &Arc<Config>, runtime: &Runtime, store: &Store, now: UnixMillis) -> Result<LoadedQueues, ServeError> {
@@ -390,11 +406,14 @@ async fn load_queues(config: &Arc<Config>, runtime: &Runtime, store: &Store, now
         for_loading.queues.iter().map(load).collect::<Result<Vec<_>, ConfigError>>()
     };
     let loaded = tokio::task::spawn_blocking(load).await??;
-    let mut queues = LoadedQueues { playing: Vec::new(), in_service: Vec::new(), refused: Vec::new() };
+    let mut queues = LoadedQueues { playing: Vec::new(), in_service: Vec::new(), refused: Vec::new(), building: Vec::new() };
     for (queue, (plugins, fallback)) in config.queues.iter().zip(loaded) {
         let id = store.ensure_queue(queue.name()).await?;
-        let installed = install_engine(store, queue.name(), id, Arc::clone(&plugins.rating) as Arc<dyn RatingEngine>, now).await?;
-        queues.refused.extend(installed.err().map(|problem| (queue.name().to_owned(), problem)));
+        match install_engine(store, queue.name(), id, Arc::clone(&plugins.rating) as Arc<dyn RatingEngine>, now).await? {
+            AtStart::InForce => {}
+            AtStart::Refused(problem) => queues.refused.push((queue.name().to_owned(), problem)),
+            AtStart::Building(pending) => queues.building.push((queue.name().to_owned(), pending)),
+        }
         let (rules, policy, fallback) = (Arc::clone(&plugins.rules) as _, Arc::clone(&plugins.policy) as _, fallback.map(|it| it as _));
         let play = PlayQueue::new(id, queue.shape.clone(), rules, &queue.outer_bounds, policy, fallback);
         queues.playing.push(play.with_rating(Arc::clone(&plugins.rating) as _));
@@ -404,27 +423,54 @@ async fn load_queues(config: &Arc<Config>, runtime: &Runtime, store: &Store, now
     Ok(queues)
 }
 
-/// An engine that cannot take over stops nothing: reports are kept, and rated once it can.
+/// An engine that cannot take over stops nothing: reports are kept, and rated once it can. Nor does one that takes long: the ratings before
+/// are shown meanwhile, and reports wait.
 async fn install_engine(
     store: &Store,
     name: &str,
     id: QueueId,
     engine: Arc<dyn RatingEngine>,
     now: UnixMillis,
-) -> Result<Result<(), String>, ServeError> {
+) -> Result<AtStart, ServeError> {
     let queue = name.to_owned();
     let progress = move |step: ReplayProgress| {
         tracing::info!(queue, through = step.through.0, head = step.head.0, "ratings are built from the journal");
     };
-    match store.install_engine(id, engine, progress, now).await? {
+    let mut installation = store.install_engine(id, engine, progress, now);
+    match tokio::time::timeout(BUILT_AT_START_MAX, &mut installation).await {
+        Ok(installed) => Ok(say_installed(name, &installed?).map_or_else(AtStart::Refused, |()| AtStart::InForce)),
+        Err(_elapsed) => {
+            tracing::warn!(queue = name, "the host starts while ratings are still being built: reports of the queue wait until then");
+            Ok(AtStart::Building(installation))
+        }
+    }
+}
+
+fn say_installed(name: &str, installed: &Result<Installed, InstallRefusal>) -> Result<(), String> {
+    match installed {
         Ok(installed) => {
             tracing::info!(queue = name, generation = %installed.generation, rebuilt = installed.rebuilt, "ratings are in force");
-            Ok(Ok(()))
+            Ok(())
         }
         Err(refusal) => {
             tracing::error!(queue = name, error = %refusal, "the rating engine is not in service: reports will wait");
-            Ok(Err(plugins::chain(&refusal)))
+            Err(plugins::chain(refusal))
         }
+    }
+}
+
+/// Ratings that were not built when the host started: whoever waited for them is told. What else follows, the reloader sees.
+async fn follow_build(queue: String, installation: Installation, play: Arc<Play>) {
+    match installation.await {
+        Ok(installed) => {
+            if say_installed(&queue, &installed).is_ok()
+                && let Ok(installed) = installed
+            {
+                play.tell_rated(&installed.released);
+                play.rate_backlog().await;
+            }
+        }
+        Err(error) => tracing::error!(queue, %error, code = error.code(), "ratings were not built"),
     }
 }
 

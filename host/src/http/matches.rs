@@ -135,6 +135,8 @@ pub(super) struct ReportAnswer {
     rating: &'static str,
     /// Why the rating waits.
     rating_waits_because: Option<String>,
+    /// It is rated, and what it changed is still being written, because the ratings were built anew.
+    changes_to_come: bool,
     /// Why an operator took the match back, and the journal entry that says so.
     voided: Option<VoidAnswer>,
     /// How far the host trusted the result, 0 to 1.
@@ -274,6 +276,7 @@ impl ReportAnswer {
             reasons: why::reasons(details, report, names.0).into_iter().map(ReasonAnswer::from).collect(),
             rating,
             rating_waits_because,
+            changes_to_come: matches!(&report.rating, RatingState::Rated(changes) if changes.is_empty()),
             voided: VoidAnswer::of(&report.rating),
             trust: facts.provenance.trust,
             prediction: report.prediction.as_ref().map(|prediction| PredictionAnswer::new(prediction, facts.places.len())),

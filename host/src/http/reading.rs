@@ -110,6 +110,18 @@ pub(super) struct HistoryAnswer {
     /// `before` of the next page; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_before: Option<u64>,
+    /// The ratings were built anew and what each contest changed is still being written: rows may be missing between these two entries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<MissingAnswer>,
+}
+
+/// Contests whose changes are still being written.
+#[derive(Serialize, ToSchema)]
+pub(super) struct MissingAnswer {
+    /// After this entry of the journal ..
+    after: u64,
+    /// .. and up to this one.
+    through: u64,
 }
 
 /// One rated contest of one player.
@@ -255,7 +267,8 @@ pub(super) async fn history(
     let more = found.len() > limit as usize;
     found.truncate(limit as usize);
     let next_before = found.last().filter(|_| more).map(|row| row.seq.0);
-    Ok(Json(HistoryAnswer { player_id: player, queue, rows: found.into_iter().map(ContestAnswer::from).collect(), next_before }))
+    let missing = state.store().changes_progress(id).await?.map(|at| MissingAnswer { after: at.through.0, through: at.head.0 });
+    Ok(Json(HistoryAnswer { player_id: player, queue, rows: found.into_iter().map(ContestAnswer::from).collect(), next_before, missing }))
 }
 
 /// The queues of this host.

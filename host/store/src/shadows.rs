@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ladder::fault::PluginFault;
 use ladder::id::{Digest, GenerationId, JournalSeq, PlayerId, QueueId};
@@ -18,6 +19,7 @@ use ladder::time::UnixMillis;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::decisions::counted;
+use crate::engines::Ready;
 use crate::error::StoreError;
 use crate::generations::{self, BUILDING};
 use crate::installation::ReplayProgress;
@@ -25,13 +27,16 @@ use crate::journal::Due;
 use crate::plugins::PluginRole;
 use crate::predictions::Prediction;
 use crate::rating::{RatingChange, Standing, step};
-use crate::rebuilding::count_skipped;
+use crate::rebuilding::{Caller, count_skipped, rebuild};
 use crate::season_reset::Batch;
 use crate::seasons::{self, Season, Stretch};
 use crate::{Pending, Store, column, journal, standings};
 
 /// Reports that one step of a shadow rates: what one of its transactions writes must not be felt by the reports of players.
 pub const SHADOW_REPORTS_PER_STEP: u32 = 64;
+
+/// How long a shadow that is far behind rates in memory before it writes what it has.
+const BUILT_PER_STEP: Duration = Duration::from_secs(5);
 
 /// Entries of other queues after which a shadow that has caught up notes how far it looked, so that it does not look at them again.
 const ENTRIES_PASSED_MAX: u64 = 1_000;
@@ -40,8 +45,7 @@ const ENTRIES_PASSED_MAX: u64 = 1_000;
 pub struct Shadow {
     store: Store,
     queue: QueueId,
-    engine: Arc<dyn RatingEngine>,
-    initial: Standing,
+    ready: Arc<Ready>,
     /// The report that it could not rate, and why: it is not asked the same again.
     stopped: Option<(JournalSeq, PluginFault)>,
 }
@@ -138,7 +142,8 @@ impl Store {
     /// The plugin's fault: it cannot even say where players start.
     pub fn shadow(&self, queue: QueueId, engine: Arc<dyn RatingEngine>) -> Result<Shadow, PluginFault> {
         let (rating, visible) = engine.initial()?;
-        Ok(Shadow { store: self.clone(), queue, engine, initial: Standing::initial(rating, visible), stopped: None })
+        let ready = Arc::new(Ready { queue, engine, initial: Standing::initial(rating, visible) });
+        Ok(Shadow { store: self.clone(), queue, ready, stopped: None })
     }
 
     /// Lays aside every generation of a queue that is being built and is none of `kept`, by digest and parameters. It stays for a while, as
@@ -223,17 +228,22 @@ impl Store {
 }
 
 impl Shadow {
-    /// Rates up to [`SHADOW_REPORTS_PER_STEP`] reports. Blocks for reading, rating and writing: for a thread of its own.
+    /// Rates up to [`SHADOW_REPORTS_PER_STEP`] reports; if it is far behind, as many as it can in some seconds, in memory. Blocks for reading, rating and writing: for a thread of its own.
     ///
     /// # Errors
     /// The environment's fault: nothing of the step is stored.
     pub fn advance(&mut self, now: UnixMillis) -> Result<ShadowStep, StoreError> {
+        if self.stopped.is_none() {
+            let began = Instant::now();
+            let goes_on = || began.elapsed() < BUILT_PER_STEP;
+            rebuild(&self.store, &self.ready, now, Caller { progress: &mut |_| (), goes_on: &goes_on })?;
+        }
         let start = match self.start()? {
             Found::Start(start) => start,
             Found::Active => return Ok(ShadowStep::Active),
             Found::Missing => {
-                let (queue, initial) = (self.queue, self.initial.clone());
-                let (digest, parameters) = (self.engine.digest(), self.engine.parameters().to_owned());
+                let (queue, initial) = (self.queue, self.ready.initial.clone());
+                let (digest, parameters) = (self.ready.engine.digest(), self.ready.engine.parameters().to_owned());
                 let make = move |connection: &Connection| {
                     if is_active(connection, queue, digest, &parameters)? {
                         return Ok(Some(()));
@@ -271,7 +281,7 @@ impl Shadow {
     }
 
     fn start(&self) -> Result<Found, StoreError> {
-        let (queue, digest, parameters) = (self.queue, self.engine.digest(), self.engine.parameters().to_owned());
+        let (queue, digest, parameters) = (self.queue, self.ready.engine.digest(), self.ready.engine.parameters().to_owned());
         self.store.read_public(move |connection| find_start(connection, queue, digest, &parameters)).wait()
     }
 
@@ -285,7 +295,7 @@ impl Shadow {
         batch: Batch,
     ) -> Result<ShadowStep, StoreError> {
         let seq = season.seq;
-        let reset = match batch.reset(self.engine.as_ref(), &season) {
+        let reset = match batch.reset(self.ready.engine.as_ref(), &season) {
             Ok(reset) => reset,
             Err(fault) => return Ok(ShadowStep::Stopped { seq, fault }),
         };
@@ -337,9 +347,9 @@ impl Shadow {
         if let Some((_, fault)) = self.stopped.as_ref().filter(|(stopped, _)| *stopped == seq) {
             return Err(fault.clone());
         }
-        let standing = |player: &PlayerId| work.standings.get(player).unwrap_or(&self.initial).clone();
+        let standing = |player: &PlayerId| work.standings.get(player).unwrap_or(&self.ready.initial).clone();
         let before = facts.players.iter().map(|player| standing(&player.player)).collect();
-        let rated = step(self.engine.as_ref(), &work.memory, facts, before, true);
+        let rated = step(self.ready.engine.as_ref(), &work.memory, facts, before, true);
         self.stopped = match &rated {
             // A deadline is the machine's time: on another day the same call may be in time.
             Ok(_) | Err(PluginFault::Deadline { .. }) => None,

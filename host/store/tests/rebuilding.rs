@@ -439,3 +439,19 @@ fn start_season(world: &World, name: &str, reset: SeasonReset) {
     world.store.start_season(world.queue, new, NOW).wait().unwrap().unwrap();
     while world.store.rate_waiting(world.queue, 256).wait().unwrap().unwrap().waits {}
 }
+
+/// A shadow far behind rates in memory, and its engine takes over with what it rated.
+#[test]
+fn a_shadow_far_behind_is_built_in_memory() {
+    let mut world = played(&Steps::new(4.0));
+    let engine = InColumns::new(9.0);
+    let mut shadow = world.store.shadow(world.queue, Arc::clone(&engine) as Arc<dyn RatingEngine>).unwrap();
+    while !matches!(shadow.advance(NOW).unwrap(), store::ShadowStep::CaughtUp(_)) {}
+    assert_eq!(engine.alone.load(Ordering::Relaxed), 0, "everything went through the bulk interface");
+    assert!(install(&world.store, &world, &engine).unwrap().rebuilt);
+    assert!(engine.calls.load(Ordering::Relaxed) <= 2, "nothing was rated again");
+    world.engine = Steps::new(9.0);
+    world.assert_equals_replay();
+    write_changes(&world);
+    assert_eq!(rows(&world), rows(&played(&Steps::new(9.0))));
+}
