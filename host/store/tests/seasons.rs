@@ -134,6 +134,27 @@ fn a_report_after_the_start_waits_until_everybody_is_reset() {
 }
 
 #[test]
+fn a_reset_at_which_the_engine_faults_waits_and_nothing_is_rated_past_it() {
+    let world = World::new(4);
+    play(&world, 0..9);
+    let before = world.board();
+    let seq = start(&world, season("one", SOFT)).seq;
+    *world.engine.faults_on_soften.lock().unwrap() = true;
+    let accepted = world.import(9, world.players[0], world.players[1]);
+    assert_eq!(accepted.rating, RatingState::Waits(Unrated::BehindOthers));
+    for _ in 0..2 {
+        let stuck = world.store.rate_waiting(world.queue, 256).wait().unwrap().unwrap();
+        assert_eq!((stuck.rated.len(), stuck.waits, stuck.fault.map(|(at, _)| at)), (0, true, Some(seq)));
+    }
+    assert_eq!((world.board(), archive(&world, 0)), (before, vec![]), "nothing of it was stored");
+    *world.engine.faults_on_soften.lock().unwrap() = false;
+    settle(&world.store, &world);
+    assert_eq!(standings(&world)[&world.players[0]].wins, 1);
+    assert_eq!(archive(&world, 0).len(), 4);
+    world.assert_equals_replay();
+}
+
+#[test]
 fn a_reset_goes_on_where_it_was_left_whoever_takes_it_up() {
     // Goal: no player is reset twice or forgotten. Method: 1,000 players, an engine so slow that each step takes one batch of 256; the steps
     // are taken by two stores in turn, one of them opened anew after every step, as after a kill.

@@ -29,6 +29,8 @@ pub struct Steps {
     pub takes: Mutex<Duration>,
     /// How long it softens one player.
     pub soften_takes: Mutex<Duration>,
+    /// Faults when it is to soften anybody.
+    pub faults_on_soften: Mutex<bool>,
 }
 
 impl Steps {
@@ -40,6 +42,7 @@ impl Steps {
             faults_on: Mutex::default(),
             takes: Mutex::default(),
             soften_takes: Mutex::default(),
+            faults_on_soften: Mutex::default(),
         })
     }
 
@@ -84,6 +87,9 @@ impl RatingEngine for Steps {
     }
 
     fn soften(&self, rating: &Rating, keep: f64) -> Result<(Rating, f64), PluginFault> {
+        if *self.faults_on_soften.lock().unwrap() {
+            return Err(PluginFault::Trap { detail: "told to".into() });
+        }
         std::thread::sleep(*self.soften_takes.lock().unwrap());
         let mean = if keep < 1.0 { 25.0 + keep * (rating.mean - 25.0) } else { rating.mean };
         let uncertainty = if keep < 1.0 { 8.0 + keep * (rating.uncertainty - 8.0) } else { rating.uncertainty };
