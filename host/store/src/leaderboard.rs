@@ -2,9 +2,10 @@
 //!
 //! How standings are shown is an argument ([`StandingRules`]): contests that a player must have played in the season to stand on the
 //! leaderboard, and how much less is shown of who stays away. Without decay the order is that of an index; with it everybody's place depends
-//! on the time, so a page looks at the whole index once (decision 0022).
+//! on the time, and a page looks at the index from its top to where nobody can be better any more (decision 0022).
 
-use std::collections::BTreeMap;
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BTreeMap, BinaryHeap};
 
 use ladder::id::{GenerationId, JournalSeq, MatchId, PlayerId, QueueId};
 use ladder::season::{Decay, StandingRules};
@@ -149,21 +150,54 @@ impl Shown {
     }
 
     fn page(&self, connection: &Connection, offset: u64, limit: u32) -> Result<Vec<LeaderboardRow>, StoreError> {
+        let limit = limit.min(LEADERBOARD_ROWS_MAX);
         // The page is found in the index alone; only its rows are looked up.
-        let order = self.order();
+        let places = match self.rules.decay {
+            Some(_) => self.places_with_decay(connection, offset, limit)?,
+            None => self.places(connection, offset, limit)?,
+        };
         let mut statement = connection.prepare_cached(&format!(
-            "SELECT {ROW}, page.shown
-             FROM (SELECT r.player, {SHOWN} AS shown FROM {PLACED} ORDER BY {order} DESC, r.player LIMIT ?7 OFFSET ?8) page
-             JOIN ratings r ON r.generation = ?1 AND r.player = page.player JOIN players p ON p.player = page.player
-             ORDER BY page.shown DESC, page.player"
+            "SELECT {ROW} FROM ratings r JOIN players p ON p.player = r.player WHERE r.generation = ?1 AND r.player = ?2"
         ))?;
-        let offset = offset.min(i64::MAX.cast_unsigned());
-        let mut rows = self.query(&mut statement, &[&limit.min(LEADERBOARD_ROWS_MAX), &column::sql(offset)])?;
-        let mut board = Vec::new();
-        while let Some(row) = rows.next()? {
-            board.push(leaderboard_row(row, offset + 1 + board.len() as u64, row.get(9)?)?);
+        let mut board = Vec::with_capacity(places.len());
+        for (Place { shown, player }, rank) in places.into_iter().zip(offset.saturating_add(1)..) {
+            let key = params![column::sql(self.generation.0), column::sql(player.0)];
+            board.push(statement.query_row(key, |row| leaderboard_row(row, rank, shown))?);
         }
         Ok(board)
+    }
+
+    /// Without decay the order is that of the index.
+    fn places(&self, connection: &Connection, offset: u64, limit: u32) -> Result<Vec<Place>, StoreError> {
+        let mut statement = connection
+            .prepare_cached(&format!("SELECT r.visible, r.player FROM {PLACED} ORDER BY r.visible DESC, r.player LIMIT ?3 OFFSET ?4"))?;
+        let offset = column::sql(offset.min(i64::MAX.cast_unsigned()));
+        let key = params![column::sql(self.generation.0), self.rules.contests_min(), limit, offset];
+        let places = statement.query_map(key, |row| Ok(Place { shown: row.get(0)?, player: PlayerId(column::number(row, 1)?) }))?;
+        Ok(places.collect::<Result<_, _>>()?)
+    }
+
+    /// Nobody is shown better than his visible rating: the walk down the index ends once the page is full of better ones.
+    fn places_with_decay(&self, connection: &Connection, offset: u64, limit: u32) -> Result<Vec<Place>, StoreError> {
+        let wanted = usize::try_from(offset.saturating_add(u64::from(limit))).unwrap_or(usize::MAX);
+        let mut statement = connection
+            .prepare_cached(&format!("SELECT r.visible, r.player, r.last_at_s FROM {PLACED} ORDER BY r.visible DESC, r.player"))?;
+        let mut rows = statement.query(params![column::sql(self.generation.0), self.rules.contests_min()])?;
+        // The worst of the best so far is on top.
+        let mut best: BinaryHeap<Reverse<Place>> = BinaryHeap::new();
+        while let Some(row) = rows.next()? {
+            let visible: f64 = row.get(0)?;
+            if best.len() >= wanted && best.peek().is_none_or(|worst| visible < worst.0.shown) {
+                break;
+            }
+            let shown = self.rules.shown(visible, UnixSeconds(row.get(2)?), self.now);
+            best.push(Reverse(Place { shown, player: PlayerId(column::number(row, 1)?) }));
+            if best.len() > wanted {
+                best.pop();
+            }
+        }
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        Ok(best.into_sorted_vec().into_iter().skip(offset).map(|Reverse(place)| place).collect())
     }
 
     fn count(&self, connection: &Connection, better_than: Option<(f64, PlayerId)>) -> Result<u64, StoreError> {
@@ -172,13 +206,43 @@ impl Shown {
             let mut statement = connection.prepare_cached(&format!("SELECT count(*) FROM {PLACED}"))?;
             return first(self.query(&mut statement, &[])?);
         };
-        // Two terms, so that the first is a range of the index where it can be one.
+        // Nobody is shown better than his visible rating: only a range of the index is looked at.
+        let range = if self.rules.decay.is_some() { "AND r.visible >= ?7" } else { "" };
         let mut statement = connection.prepare_cached(&format!(
-            "SELECT (SELECT count(*) FROM {PLACED} AND {order} > ?7) + (SELECT count(*) FROM {PLACED} AND {order} = ?7 AND r.player < ?8)"
+            "SELECT (SELECT count(*) FROM {PLACED} {range} AND {order} > ?7)
+                  + (SELECT count(*) FROM {PLACED} {range} AND {order} = ?7 AND r.player < ?8)"
         ))?;
         first(self.query(&mut statement, &[&shown, &column::sql(player.0)])?)
     }
 }
+
+/// Where a player stands; what is greater stands higher.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    shown: f64,
+    player: PlayerId,
+}
+
+impl Ord for Place {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // Zero has one sign here, as it has for SQLite.
+        (self.shown + 0.0).total_cmp(&(other.shown + 0.0)).then(other.player.cmp(&self.player))
+    }
+}
+
+impl PartialOrd for Place {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Place {}
 
 fn first(mut rows: Rows<'_>) -> Result<u64, StoreError> {
     let row = rows.next()?.ok_or_else(|| StoreError::corrupt("a count gave no row"))?;
