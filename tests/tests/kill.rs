@@ -16,6 +16,7 @@ use tests::kill::{self, Stream};
 
 const KILLS: u64 = 200;
 const KILLS_WHILE_SWAPPING: u64 = 24;
+const KILLS_WHILE_VOIDING: u64 = 24;
 /// Kills between two looks at everything.
 const KILLS_PER_AUDIT: u64 = 50;
 /// How many imports the next life sends again, as an outbox does: more than the victim has in flight.
@@ -83,6 +84,40 @@ fn a_kill_during_a_swap_leaves_one_engine_in_force_and_no_mixture() {
         while store.rate_waiting(queue, 256).wait().unwrap().unwrap().waits {}
         audit(&store, engine, &BTreeMap::new());
     }
+}
+
+/// Kills a process that voids reports and restores them all the time, beside the same load. After every kill the ratings in force are those of
+/// one revision, the one before the last decision or the one after it, and what that revision's reports alone give. The next start finishes.
+#[test]
+fn a_kill_during_a_rollback_leaves_the_old_or_the_new_ratings_and_no_mixture() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("ranked.db");
+    let engine: Arc<dyn RatingEngine> = Arc::new(kill::engine().unwrap());
+    let mut dice = Dice(0x70d1);
+    let (mut old, mut new) = (0, 0);
+    for killed in 1..=KILLS_WHILE_VOIDING {
+        one_life(&database, killed * 1_000_000, &["voiding"], &mut dice);
+        let store = Store::open(&database, Options::default()).unwrap();
+        let queue = store.ensure_queue(kill::QUEUE).wait().unwrap();
+        let Some(active) = store.active_engine(queue).wait().unwrap() else { continue };
+        *(if active.newest { &mut new } else { &mut old }) += 1;
+        let comparison = store.compare_with_replay(queue, Arc::clone(&engine)).wait().unwrap().unwrap();
+        assert!(comparison.is_equal(), "life {killed}: {comparison:?}");
+    }
+    assert!(old > 0 && new > 0, "the kills met only one side of the decisions: {old} before, {new} after");
+    let store = Store::open(&database, Options::default()).unwrap();
+    let queue = store.ensure_queue(kill::QUEUE).wait().unwrap();
+    store.install_engine(queue, Arc::clone(&engine), |_| (), ladder::time::UnixMillis(1)).wait().unwrap().unwrap();
+    while store.rate_waiting(queue, 256).wait().unwrap().unwrap().waits {}
+    assert!(store.active_engine(queue).wait().unwrap().unwrap().newest);
+    let verification = store::verify(store.path()).unwrap();
+    assert!(verification.is_sound(), "{:?}", verification.problems);
+    let comparison = store.compare_with_replay(queue, Arc::clone(&engine)).wait().unwrap().unwrap();
+    assert!(comparison.is_equal(), "{comparison:?}");
+    let statistics = store.statistics().wait().unwrap().queues.swap_remove(0);
+    assert_eq!(comparison.reports, statistics.reports - statistics.reports_voided);
+    let revisions = store.list_revisions().wait().unwrap();
+    assert!(revisions.len() > 2 && revisions.iter().all(|revision| revision.in_force), "{revisions:?}");
 }
 
 fn audit(store: &Store, engine: &Arc<dyn RatingEngine>, acknowledged: &BTreeMap<ladder::id::ReportId, u64>) {

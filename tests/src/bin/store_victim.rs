@@ -1,10 +1,11 @@
 //! Accepts reports until it is killed; `tests/kill.rs` kills it.
 //!
-//! Usage: `store_victim DATABASE FIRST_IMPORT [swapping | seasons LIFE]`. Two streams run at once: imported reports, numbered from `FIRST_IMPORT`, many in flight, and
+//! Usage: `store_victim DATABASE FIRST_IMPORT [swapping | voiding | seasons LIFE]`. Two streams run at once: imported reports, numbered from `FIRST_IMPORT`, many in flight, and
 //! whole matches from the queue to the report. Each acknowledgement is printed as `import NUMBER SEQ` or `match ID SEQ`, after it was given
 //! and never before. What an earlier life left behind is taken up again first, as the host does at its start.
 //! With `seasons LIFE` it plays no matches and starts a season after every ten imports, printed as `season NAME` if it was the one to start it.
-//! With `swapping`, the rating engine is exchanged by another one and back, again and again, beside that.
+//! With `swapping`, the rating engine is exchanged by another one and back, again and again, beside that. With `voiding`, some of the latest
+//! reports are voided, and restored again.
 
 use std::collections::VecDeque;
 use std::io::Write as _;
@@ -19,13 +20,17 @@ use ladder::reason::{Reason, code};
 use ladder::report::AcceptedReport;
 use ladder::season::{SeasonReset, StandingRules};
 use ladder::time::UnixMillis;
-use store::{AcceptOptions, Accepted, MatchOrder, Member, NewQueueTicket, NewSeason, Options, Pending, RatingState, Store};
+use store::{
+    AcceptOptions, Accepted, Decision, MatchOrder, Member, NewQueueTicket, NewSeason, Options, Pending, RatingState, ReportFilter, Store,
+};
 use tests::kill::{self, Stream};
 
 /// Imports in flight, so that commits hold several.
 const IN_FLIGHT: usize = 24;
 /// Imports between two seasons.
 const SEASON_IMPORTS: u64 = 10;
+/// Of so many of the latest reports, every third one is voided.
+const VOIDED_FROM: u32 = 200;
 const SERVER: ServerId = ServerId([7; 16]);
 
 fn main() -> anyhow::Result<()> {
@@ -49,8 +54,10 @@ fn main() -> anyhow::Result<()> {
         return victim.import(first.parse()?, importing);
     }
     std::thread::scope(|scope| {
-        if mode.is_some_and(|word| word == "swapping") {
-            scope.spawn(|| victim.swap(&engines, first_engine));
+        match mode.as_deref() {
+            Some("swapping") => drop(scope.spawn(|| victim.swap(&engines, first_engine))),
+            Some("voiding") => drop(scope.spawn(|| victim.void_and_restore(&engines[first_engine]))),
+            _ => {}
         }
         let matches = scope.spawn(|| victim.play(playing));
         victim.import(first.parse()?, importing)?;
@@ -105,6 +112,23 @@ impl Victim {
             self.store.install_engine(self.queue, Arc::clone(&engines[turn % 2]), |_| (), now()).wait()?.context("swap")?;
         }
         Ok(())
+    }
+
+    /// Voids some reports and lets them count again, until the end of time. What an earlier life voided is restored first.
+    fn void_and_restore(&self, engine: &Arc<dyn RatingEngine>) -> anyhow::Result<()> {
+        let decision = Decision::new("victim", "to be killed meanwhile")?;
+        loop {
+            let revisions = self.store.list_revisions().wait()?;
+            match revisions.iter().find(|revision| revision.still_voided > 0) {
+                Some(void) => drop(self.store.restore_revision(self.queue, void.revision, decision.clone(), now()).wait()?),
+                None => {
+                    let latest = self.store.list_reports(ReportFilter::default(), VOIDED_FROM).wait()?;
+                    let some: Vec<_> = latest.iter().map(|report| report.seq).filter(|seq| seq.0 % 3 == 0).collect();
+                    drop(self.store.void_reports(some, decision.clone(), None, now()).wait()?);
+                }
+            }
+            self.store.install_engine(self.queue, Arc::clone(engine), |_| (), now()).wait()?.context("build")?;
+        }
     }
 
     /// Plays match after match until the end of time.

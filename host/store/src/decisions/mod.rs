@@ -7,7 +7,7 @@
 //!
 //! A decision is an entry of the journal and nothing else is ever taken out of it. Voids and restorations make a new **revision** of the
 //! queue. The active generation, of an older revision, goes on serving and rating until the generation of the newest one is built and takes
-//! over ([`Store::install_engine`]). So what is undone is undone exactly: as if the reports had never been there (decision 0020).
+//! over ([`Store::install_engine`]). So what is undone is undone exactly: as if the reports had never been there (decision 0024).
 
 pub(crate) mod counted;
 mod list;
