@@ -1,6 +1,6 @@
 //! Checking the ratings in force against the journal, and building them again from it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use ladder::id::{GenerationId, JournalSeq, PlayerId, QueueId};
@@ -124,11 +124,12 @@ impl Store {
         }
         let head = head.map_or(JournalSeq(0), |(seq, _)| seq);
         let until = active.rated_through.unwrap_or(head);
-        let (mut replay, mut roster) =
-            match replay_through(self, (queue, active.revision), engine, until, |at| progress(ReplayProgress { through: at, head }))? {
-                Ok(replayed) => replayed,
-                Err(refusal) => return Ok(Err(refusal.into())),
-            };
+        let (mut replay, mut roster) = match replay_through(self, (queue, active.revision), &Arc::default(), engine, until, |at| {
+            progress(ReplayProgress { through: at, head })
+        })? {
+            Ok(replayed) => replayed,
+            Err(refusal) => return Ok(Err(refusal.into())),
+        };
         let stored = loop {
             let (after, taken) = (replay.through(), std::mem::take(&mut roster));
             let id = active.id;
@@ -232,10 +233,11 @@ fn find_stored(
     Ok((Found::Stored { chunk, stored }, roster))
 }
 
-/// A replay from the start of the journal.
-fn replay_through(
+/// A replay from the start of the journal, without some reports.
+pub(crate) fn replay_through(
     store: &Store,
     projection: (QueueId, u64),
+    left_out: &Arc<HashSet<JournalSeq>>,
     engine: &Arc<dyn RatingEngine>,
     until: JournalSeq,
     mut progress: impl FnMut(JournalSeq),
@@ -248,7 +250,7 @@ fn replay_through(
     loop {
         let initial = Standing::initial(rating.clone(), visible);
         let mut replay = Replay::new(projection, Arc::clone(engine), initial, one_by_one);
-        let ended = run(store, &mut replay, Roster::default(), until, |replay| {
+        let ended = run(store, &mut replay, Roster::without(Arc::clone(left_out)), until, |replay| {
             progress(replay.through());
             Ok(true)
         })?;

@@ -389,7 +389,8 @@ impl Hidden {
             let is_in_force = active.as_ref().is_some_and(is_same);
             let base = find_base(connection, &ready, task.revision)?;
             let is_behind = base.is_some_and(|other| other.through >= through);
-            if is_in_force || is_behind || task.is_outdated(connection)? {
+            let is_newest = counted::newest_revision(connection, ready.queue)? == task.revision;
+            if is_in_force || is_behind || !is_newest || task.is_outdated(connection)? {
                 abandon(connection, generation)?;
                 return Ok(false);
             }

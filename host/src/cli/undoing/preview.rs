@@ -55,14 +55,13 @@ pub(in crate::cli) fn preview(
         let name = names.iter().find(|(id, _)| id == queue).map_or_else(|| queue.to_string(), |(_, name)| name.clone());
         let engine = load_engine(&runtime, config, store, *queue, &name)?;
         let bar = progress_bar(context, 0, "journal entries");
-        let seen = bar.clone();
-        let progress = move |ReplayProgress { through, head }: ReplayProgress| {
-            seen.set_length(head.0);
-            seen.set_position(through.0);
+        let progress = |ReplayProgress { through, head }: ReplayProgress| {
+            bar.set_length(head.0);
+            bar.set_position(through.0);
         };
         let rules = config.queue(&name).map(|queue| queue.season.rules).unwrap_or_default();
         let by = ShownBy { rules, now: context.clock.now().seconds() };
-        let preview = store.preview_void(*queue, reports.clone(), engine, by, progress).wait()?;
+        let preview = store.preview_void(*queue, reports.clone(), &engine, by, progress)?;
         bar.finish_and_clear();
         let preview = preview.map_err(|refusal| Failure::refused(format!("queue {name} cannot be rated: {}", chain(&refusal)), ""))?;
         let tiers = config.queue(&name).map_or(&[][..], |queue| &queue.tiers);

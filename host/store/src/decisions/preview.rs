@@ -1,25 +1,22 @@
 //! What a void would do, before anybody decides: the queue rated in memory without those reports, beside what people see now.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ladder::id::{GenerationId, JournalSeq, PlayerId, QueueId};
 use ladder::rating::RatingEngine;
-use ladder::report::Disposition;
 use ladder::season::StandingRules;
 use ladder::time::UnixSeconds;
 use rusqlite::{Connection, Row};
 
 use super::counted;
 use crate::error::StoreError;
-use crate::generations::{Generation, find_active};
+use crate::generations::find_active;
 use crate::installation::{InstallRefusal, ReplayProgress};
-use crate::journal::Due;
-use crate::live::REPORTS_PER_STEP_MAX;
-use crate::rating::{InMemory, Standing};
-use crate::seasons::{self, Stretch};
+use crate::ledger::replay_through;
+use crate::rating::Standing;
 use crate::standings::{STANDING, standing};
-use crate::{Pending, Store, column, journal};
+use crate::{Store, column, journal};
 
 /// Ratings as they are, beside ratings as they would be. Nothing was changed.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -66,75 +63,42 @@ pub struct ShownBy {
 }
 
 impl Store {
-    /// Rates a queue in memory without `left_out`, as its newest revision counts the others. Occupies one reader for as long as that takes.
+    /// Rates a queue in memory without `left_out`, as its newest revision counts the others. Blocks: for a thread of its own. The host may go on
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// The environment's fault; refusals are the inner result.
     pub fn preview_void(
         &self,
         queue: QueueId,
         left_out: Vec<JournalSeq>,
-        engine: Arc<dyn RatingEngine>,
+        engine: &Arc<dyn RatingEngine>,
         shown: ShownBy,
-        mut progress: impl FnMut(ReplayProgress) + Send + 'static,
-    ) -> Pending<Result<Preview, InstallRefusal>> {
-        self.read_public(move |connection| {
-            let left_out: HashSet<JournalSeq> = left_out.into_iter().collect();
-            let Some(generation) = find_active(connection, queue)? else { return Ok(Ok(Preview::default())) };
-            let mut preview = Preview { generation: Some(generation.id), ..Preview::default() };
-            let replay = match replay(connection, queue, &generation, &left_out, engine.as_ref(), &mut preview, &mut progress)? {
-                Ok(replay) => replay,
-                Err(refusal) => return Ok(Err(refusal)),
-            };
-            let after = place(replay.standings.into_iter().map(|(player, standing)| Seen::of(player, &standing, shown)).collect());
-            preview.moves = compare(stored(connection, generation.id, shown)?, after);
-            Ok(Ok(preview))
-        })
-    }
-}
-
-fn replay(
-    connection: &Connection,
-    queue: QueueId,
-    generation: &Generation,
-    left_out: &HashSet<JournalSeq>,
-    engine: &dyn RatingEngine,
-    preview: &mut Preview,
-    progress: &mut dyn FnMut(ReplayProgress),
-) -> Result<Result<InMemory, InstallRefusal>, StoreError> {
-    let mut replay = match InMemory::new(engine) {
-        Ok(replay) => replay,
-        Err(fault) => return Ok(Err(InstallRefusal::Initial(fault))),
-    };
-    let revision = counted::newest_revision(connection, queue)?;
-    let head = journal::head(connection)?.map_or(JournalSeq(0), |(seq, _)| seq);
-    // What waits for the engine in force would wait for it afterwards as well.
-    let in_reach = |at: JournalSeq| generation.rated_through.is_none_or(|through| at <= through);
-    let (mut after, mut concerned) = (JournalSeq(0), HashSet::new());
-    loop {
-        let Stretch { reports, season, last } = seasons::load_stretch(connection, queue, revision, after, REPORTS_PER_STEP_MAX)?;
-        for Due { seq, facts, .. } in reports.iter().filter(|due| in_reach(due.at)) {
-            if left_out.contains(seq) {
-                concerned.extend(facts.players.iter().map(|player| player.player));
-            } else if facts.disposition == Disposition::Ratable {
-                if let Err(fault) = replay.rate(engine, facts) {
-                    return Ok(Err(InstallRefusal::Replay { seq: *seq, fault }));
-                }
-                preview.reports += 1;
-            }
-        }
-        after = reports.last().map_or(after, |due| due.at);
-        progress(ReplayProgress { through: after, head });
-        let Some(season) = season.filter(|season| in_reach(season.seq)) else {
-            if last || reports.is_empty() {
-                break;
-            }
-            continue;
+        mut progress: impl FnMut(ReplayProgress),
+    ) -> Result<Result<Preview, InstallRefusal>, StoreError> {
+        let start = move |connection: &Connection| {
+            let head = journal::head(connection)?.map_or(JournalSeq(0), |(seq, _)| seq);
+            Ok((find_active(connection, queue)?, counted::newest_revision(connection, queue)?, head))
         };
-        after = season.seq;
-        if let Err(fault) = season.reset_through(engine, &mut replay.standings, PlayerId(u64::MAX)) {
-            return Ok(Err(InstallRefusal::Replay { seq: season.seq, fault }));
+        let (Some(generation), revision, head) = self.read_public(start).wait()? else { return Ok(Ok(Preview::default())) };
+        // What waits for the engine in force would wait for it afterwards as well.
+        let until = generation.rated_through.unwrap_or(head);
+        let (id, left_out) = (generation.id, Arc::new(left_out.into_iter().collect()));
+        let at = |through| progress(ReplayProgress { through, head });
+        let (mut replay, roster) = match replay_through(self, (queue, revision), &left_out, engine, until, at)? {
+            Ok(replayed) => replayed,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if let Err(fault) = replay.settle() {
+            return Ok(Err(InstallRefusal::Initial(fault)));
         }
+        let players = replay.players().iter().enumerate();
+        let seen = players.filter_map(|(number, &player)| Some(Seen::of(player, &replay.standing(number)?, shown)));
+        let after = place(seen.collect());
+        let before = self.read_public(move |connection| stored(connection, id, shown)).wait()?;
+        let (reports, players) = (replay.reports(), roster.concerned() as u64);
+        Ok(Ok(Preview { generation: Some(id), reports, players, moves: compare(before, after) }))
     }
-    preview.players = concerned.len() as u64;
-    Ok(Ok(replay))
 }
 
 /// What a rank goes by.

@@ -1,6 +1,7 @@
 //! What is rated next, thousands of reports at a time, in the columns that the bulk interface of an engine takes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use ladder::bulk::Journal;
 use ladder::id::{JournalSeq, MatchId, PlayerId, QueueId};
@@ -16,16 +17,37 @@ pub(crate) const CHUNK_REPORTS_MAX: usize = 4_096;
 /// Bytes of payload after which a chunk takes no further report: what is in memory of the journal at a time stays bounded.
 const CHUNK_BYTES_MAX: usize = 8 << 20;
 
-/// Every player of a queue, numbered in the order of the first report.
+/// Every player of a queue, numbered in the order of the first report; and what is left out for the sake of a look.
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
     numbers: HashMap<PlayerId, u32>,
     /// By player: the chunk that named the player last, and the number there.
     places: Vec<(u64, u32)>,
     chunks: u64,
+    left_out: Arc<HashSet<JournalSeq>>,
+    concerned: HashSet<PlayerId>,
 }
 
 impl Roster {
+    /// Nobody yet. Reports in `left_out` are passed over, as if they were voided.
+    pub(crate) fn without(left_out: Arc<HashSet<JournalSeq>>) -> Self {
+        Self { left_out, ..Self::default() }
+    }
+
+    /// Players of the reports that were left out.
+    pub(crate) fn concerned(&self) -> usize {
+        self.concerned.len()
+    }
+
+    /// Whether a report is passed over.
+    fn leaves_out(&mut self, seq: JournalSeq, facts: &ReportFacts) -> bool {
+        let left_out = self.left_out.contains(&seq);
+        if left_out {
+            self.concerned.extend(facts.players.iter().map(|player| player.player));
+        }
+        left_out
+    }
+
     /// The number of a player; whether the player is new.
     pub(crate) fn number(&mut self, player: PlayerId) -> (u32, bool) {
         let next = u32::try_from(self.places.len()).expect("a queue has fewer than 2^32 players");
@@ -98,7 +120,7 @@ impl Chunk {
         let reached = journal::visit_due(connection, (queue, revision), (after, end), |due| {
             bytes += due.payload.len();
             let facts = journal::decode(due.seq, queue, due.payload)?;
-            if facts.disposition == Disposition::Ratable || due.released {
+            if !roster.leaves_out(due.seq, &facts) && (facts.disposition == Disposition::Ratable || due.released) {
                 chunk.push(&facts, due.at, due.seq, roster, &mut numbers)?;
             }
             chunk.through = due.at;
