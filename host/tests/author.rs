@@ -145,12 +145,13 @@ fn a_backtest_gives_the_figures_of_an_import() {
         assert_eq!(community.status.code(), Some(0), "{}", text(&community.stderr));
         let file = excerpt(folder.path(), name, 150);
         let imported = json_in(folder.path(), &["journal", "import", &file, "--create"], 0);
-        let tested = json_in(folder.path(), &["plugin", "backtest", "builtin:gaussian", "--data", &file, "--score-after", "0.5"], 0);
-        assert_eq!(tested["engines"].as_array().unwrap().len(), 1, "beside itself there is nothing to show: {tested}");
+        let tested = json_in(folder.path(), &["plugin", "backtest", "builtin:adaptive", "--data", &file, "--score-after", "0.5"], 0);
+        let alone = json_in(folder.path(), &["plugin", "backtest", "builtin:gaussian", "--data", &file], 0);
+        assert_eq!(alone["engines"].as_array().unwrap().len(), 1, "beside itself there is nothing to show: {alone}");
         assert_eq!(tested["engines"][0]["scored"], imported["scored"]);
         assert!(near(figures(&tested["engines"][0]), figures(&imported)), "{name}: {tested} {imported}");
-        let whole = json_in(folder.path(), &["plugin", "backtest", "builtin:gaussian", "--data", &file], 0);
-        let journal = json_in(folder.path(), &["plugin", "backtest", "builtin:gaussian", "--journal", "excerpt"], 0);
+        let whole = json_in(folder.path(), &["plugin", "backtest", "builtin:adaptive", "--data", &file], 0);
+        let journal = json_in(folder.path(), &["plugin", "backtest", "builtin:adaptive", "--journal", "excerpt"], 0);
         assert!(near(figures(&whole["engines"][0]), figures(&journal["engines"][0])), "{name}: {whole} {journal}");
     }
 }
@@ -166,14 +167,14 @@ fn shadows_are_compared_with_the_engine_in_force_on_the_journal() {
     let plugins = folder.path().join("plugins.toml");
     let before = std::fs::read_to_string(&plugins).unwrap();
     json_in(folder.path(), &["plugin", "compare", "excerpt"], 2);
-    let shadows = "\n[queue.excerpt.shadow.same]\ncomponent = \"builtin:gaussian\"\n\
+    let shadows = "\n[queue.excerpt.shadow.same]\ncomponent = \"builtin:adaptive\"\n\
                    [queue.excerpt.shadow.wild]\ncomponent = \"builtin:gaussian\"\n[queue.excerpt.shadow.wild.parameters]\ntau = 4.0\n";
     std::fs::write(&plugins, format!("{before}{shadows}")).unwrap();
     let answer = json_in(folder.path(), &["plugin", "compare", "excerpt", "--top", "3"], 0);
     let engines = answer["engines"].as_array().unwrap();
     let names: Vec<_> = engines.iter().map(|engine| engine["engine"].as_str().unwrap()).collect();
     assert_eq!(names, ["(in force)", "same", "wild"]);
-    let tested = json_in(folder.path(), &["plugin", "backtest", "builtin:gaussian", "--journal", "excerpt"], 0);
+    let tested = json_in(folder.path(), &["plugin", "backtest", "builtin:adaptive", "--journal", "excerpt"], 0);
     assert!(near(figures(&engines[0]), figures(&tested["engines"][0])), "{answer} {tested}");
     assert!(near(figures(&engines[0]), figures(&engines[1])) && !near(figures(&engines[0]), figures(&engines[2])), "{answer}");
     assert_eq!((&engines[0]["stored"]["active"], &engines[2]["stored"]), (&Value::from(true), &Value::Null), "no host has run: {answer}");

@@ -367,8 +367,8 @@ fn plugins_are_listed_and_inspected() {
     let answer = community.json(&["plugin", "list"], 0);
     let roles: Vec<_> = answer["plugins"].as_array().unwrap().iter().map(|plugin| plugin["role"].as_str().unwrap()).collect();
     assert_eq!(roles, ["rating", "rules", "policy"]);
-    let inspected = community.json(&["plugin", "inspect", "builtin:gaussian"], 0);
-    assert_eq!((inspected["name"].as_str(), inspected["roles"][0].as_str()), (Some("gaussian"), Some("rating")));
+    let inspected = community.json(&["plugin", "inspect", "builtin:adaptive"], 0);
+    assert_eq!((inspected["name"].as_str(), inspected["roles"][0].as_str()), (Some("adaptive"), Some("rating")));
     assert_eq!(inspected["sha256"], answer["plugins"][0]["sha256"]);
     assert_eq!(community.run(&["plugin", "inspect", "builtin:none"]).status.code(), Some(2));
 }

@@ -116,7 +116,7 @@ fn an_operator_installs_activates_and_rolls_back_beside_a_running_host() {
     let host = community.serve();
     let first = community.until("a running host", "policy", |_| true);
     assert_eq!(first["next"], "none");
-    let gaussian = community.state("rating").unwrap()["sha256"].clone();
+    let shipped = community.state("rating").unwrap()["sha256"].clone();
 
     let bytes = other_build("gaussian", "ours");
     let digest = PluginSource::new(bytes.clone()).digest().to_string();
@@ -139,7 +139,7 @@ fn an_operator_installs_activates_and_rolls_back_beside_a_running_host() {
     assert_eq!(community.read("plugins.toml"), written);
 
     let back = community.json(&["plugin", "rollback", "duel", "rating"], 0);
-    assert_eq!((&back["state"], &back["sha256"]), (&"in-force".into(), &gaussian));
+    assert_eq!((&back["state"], &back["sha256"]), (&"in-force".into(), &shipped));
     let versions = community.json(&["plugin", "versions", "duel", "rating"], 0);
     let present: Vec<bool> = versions["versions"].as_array().unwrap().iter().map(|version| version["present"].as_bool().unwrap()).collect();
     assert_eq!(present, [false, true], "the newest first");

@@ -50,7 +50,7 @@ fn section(shape: &QueueShape, file: &Path) -> String {
     key("maps", array(&shape.maps));
     key("modes", array(&shape.modes));
     key("sides", array(&shape.sides));
-    key("rating.component", "\"builtin:gaussian\"".to_owned());
+    key("rating.component", "\"builtin:adaptive\"".to_owned());
     key("rules.component", "\"builtin:bounds\"".to_owned());
     key("policy.component", "\"builtin:skill-window\"".to_owned());
     text
