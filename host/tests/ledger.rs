@@ -79,7 +79,7 @@ impl Community {
                 rules: None,
             },
             duration_s: 60,
-            places: if number % 3 == 0 { vec![1, 0] } else { vec![0, 1] },
+            places: if number.is_multiple_of(3) { vec![1, 0] } else { vec![0, 1] },
             scores: vec![],
             sides: vec![],
             map: None,

@@ -173,10 +173,10 @@ fn apply(contest: &Contest, evidence: &[Evidence], players: &mut [Player]) -> Ve
     let moved = players.iter_mut().map(|player| {
         let said = &evidence[player.team];
         let mut by_result = [0.0; LANES];
-        for lane in 0..LANES {
+        for (lane, by_result) in by_result.iter_mut().enumerate() {
             let variance = player.skill.variance[lane];
             let reach = player.weight * variance;
-            by_result[lane] = contest.trust * reach * said.result_pull[lane];
+            *by_result = contest.trust * reach * said.result_pull[lane];
             player.skill.mean[lane] += contest.trust * reach * said.pull[lane];
             // Above 0: the difference is at least as unsure as each player's weighted share of it.
             player.skill.variance[lane] = variance - contest.trust * reach * reach * said.sharpening[lane];
@@ -192,8 +192,8 @@ fn apply_lines(contest: &Contest, lines: &Lines, players: &mut [Player]) {
     let mut means = vec![([0.0; LANES], 0.0); count];
     for player in players.iter() {
         let (sum, weight) = &mut means[player.team];
-        for lane in 0..LANES {
-            sum[lane] += player.weight * player.skill.mean[lane];
+        for (sum, mean) in sum.iter_mut().zip(&player.skill.mean) {
+            *sum += player.weight * mean;
         }
         *weight += player.weight;
     }

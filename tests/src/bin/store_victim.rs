@@ -98,7 +98,7 @@ impl Victim {
     fn start_season(&self, number: u64) -> anyhow::Result<()> {
         let Some(life) = &self.life else { return Ok(()) };
         let name = format!("{life}-{number}");
-        let reset = if number % 2 == 0 { SeasonReset::Soft { keep: 0.5 } } else { SeasonReset::Uncertainty { keep: 0.5 } };
+        let reset = if number.is_multiple_of(2) { SeasonReset::Soft { keep: 0.5 } } else { SeasonReset::Uncertainty { keep: 0.5 } };
         let new = NewSeason { name, reset, starts_at: now(), ended: StandingRules::default(), by: "a victim".to_owned() };
         if let Ok(season) = self.store.start_season(self.queue, new, now()).wait()? {
             writeln!(std::io::stdout().lock(), "season {}", season.name)?;

@@ -142,9 +142,9 @@ impl<E: RatingEngine> Replay<E> {
 }
 
 /// Predicts every contest before it is rated; scores those from the middle of the file on.
-pub fn score<E: RatingEngine>(history: &[Line], parameters: E::Parameters) -> (Score, Replay<E>)
+pub fn score<E>(history: &[Line], parameters: E::Parameters) -> (Score, Replay<E>)
 where
-    E: Plugin,
+    E: RatingEngine + Plugin,
 {
     let shape = shape(history);
     let mut replay = Replay::new(E::configure(&shape, parameters).unwrap());
