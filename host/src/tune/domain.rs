@@ -145,7 +145,10 @@ fn number(property: &Value, tune: Option<&Value>, integer: bool) -> Result<Value
     let (low, high) = match (asked("minimum"), asked("maximum"), default) {
         (Some(low), Some(high), _) => (Some(low), Some(high)),
         (low, high, _) if is_share => (low.or(least), high.or(most)),
-        (low, high, Some(default)) => (low.or(Some(default / AROUND_DEFAULT)), high.or(Some(default * AROUND_DEFAULT))),
+        (low, high, Some(default)) => {
+            let around = |factor: f64| Some(rounded(default * factor));
+            (low.or_else(|| around(1.0 / AROUND_DEFAULT)), high.or_else(|| around(AROUND_DEFAULT)))
+        }
         _ => return Err("its schema has neither a default above zero nor a range to search"),
     };
     let (Some(low), Some(high)) = (low, high) else { return Err("its schema has no range to search") };
@@ -179,6 +182,7 @@ mod tests {
     fn ranges_come_from_the_schema() {
         let range = |low, high, log| Ok(Values::Number { low, high, log, integer: false });
         assert_eq!(only(json!({"type": "number", "default": 2, "minimum": 0, "maximum": 1e9})), range(0.0625, 64.0, true));
+        assert_eq!(only(json!({"type": "number", "default": 6.25, "exclusiveMinimum": 0})), range(0.1953, 200.0, true));
         assert_eq!(only(json!({"type": "number", "default": 2, "minimum": 1, "maximum": 10})), range(1.0, 10.0, true));
         assert_eq!(only(json!({"type": "number", "default": 0.1, "minimum": 0, "maximum": 0.99})), range(0.0, 0.99, false));
         let tuned = json!({"type": "number", "default": 0, "x-tune": {"minimum": 1, "maximum": 5, "scale": "linear"}});
