@@ -44,8 +44,10 @@ fn club(folder: &Path, duels: u64, parameters: &str) {
     run(folder, &["journal", "import", "club.ndjson", "--create"], 0);
     let plugins = std::fs::read_to_string(folder.join("plugins.toml")).unwrap();
     let (before, club) = plugins.split_once("[queue.club]").unwrap();
-    let club = club.replacen("rules.component", &format!("rating.parameters.{parameters} # far too cautious\nrules.component"), 1);
-    std::fs::write(folder.join("plugins.toml"), format!("{before}[queue.club]{club}")).unwrap();
+    let rating = format!("rating.component = \"builtin:gaussian\"\nrating.parameters.{parameters} # far too cautious");
+    let own = |line: &str| if line.starts_with("rating.component") { rating.clone() } else { line.to_owned() };
+    let club: Vec<_> = club.lines().map(own).collect();
+    std::fs::write(folder.join("plugins.toml"), format!("{before}[queue.club]{}\n", club.join("\n"))).unwrap();
 }
 
 /// Goal: an operator gets from bad parameters to good ones, and is told when there is nothing left to gain. Method: an engine that takes
@@ -129,7 +131,7 @@ fn what_cannot_be_tuned_is_refused_with_a_reason() {
     club(path, 300, "beta = 9.0");
     let problem = |arguments: &[&str], code| run_json(path, arguments, code)["error"]["problem"].as_str().unwrap().to_owned();
     assert!(problem(&["tune", "club"], 1).contains("300 matches are too few"));
-    assert!(problem(&["tune", "duel"], 1).contains("no report"));
+    assert!(problem(&["tune", "duel"], 1).contains("no parameter a range"), "the engine that new queues get tunes itself");
     assert!(problem(&["tune", "nobody"], 2).contains("no queue"));
     assert!(problem(&["tune", "club", "--parameter", "mu"], 2).contains("`mu` cannot be searched: its schema says so"));
     assert!(problem(&["tune", "club", "--parameter", "gamma"], 2).contains("no such parameter"));

@@ -102,7 +102,7 @@ fn a_match_is_explained_from_its_prediction_to_its_engine() {
     let why = run(path, &["match", "why", &upset], 0);
     for part in [
         "The result is rated.",
-        "engine     gaussian ",
+        "engine     adaptive ",
         "parameters {}",
         &format!("rules      sha256:{}", "06".repeat(32)),
         "larger than in 100 % of the 24 matches before",
@@ -119,7 +119,7 @@ fn a_match_is_explained_from_its_prediction_to_its_engine() {
     assert!(expected > 0.8 && ada["why"].as_str().unwrap().contains("and lost"), "{document}");
     assert!(ada["rating"]["after"]["rating"].as_f64() < ada["rating"]["before"]["rating"].as_f64(), "{document}");
     assert!((document["report"]["prediction"]["surprise"].as_f64().unwrap() + (1.0 - expected).ln()).abs() < 1e-12, "{document}");
-    assert_eq!((&document["report"]["shown"]["engine_name"], bob["clamps"].as_array().unwrap().len()), (&json!("gaussian"), 0));
+    assert_eq!((&document["report"]["shown"]["engine_name"], bob["clamps"].as_array().unwrap().len()), (&json!("adaptive"), 0));
 
     let own = run(path, &["match", "why", &upset, "--player", "BOB"], 0);
     assert!(own.contains("bob was expected") && !own.contains("ada was expected"), "{own}");
