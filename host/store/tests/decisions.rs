@@ -241,6 +241,26 @@ fn a_void_ends_the_wait_behind_a_report_that_faults() {
     world.assert_equals_replay();
 }
 
+/// Two operators in two processes decide about the same reports at the same time: each report is voided by one of them, once.
+#[test]
+fn of_two_who_void_the_same_reports_at_once_one_is_refused() {
+    let world = World::new(5);
+    play(&world, 1..=40);
+    let second = world.second();
+    for number in 1..=40 {
+        let attempts = [&world.store, &second].map(|store| store.void_reports(seqs([number]), decision(), None, NOW));
+        let answers = attempts.map(|attempt| attempt.wait().unwrap());
+        let refused = Err(VoidRefusal::AlreadyVoided { seq: JournalSeq(number) });
+        let refusals = answers.iter().filter(|answer| **answer == refused).count();
+        assert_eq!((refusals, answers.iter().filter(|answer| answer.is_ok()).count()), (1, 1), "{answers:?}");
+    }
+    let revisions = world.store.list_revisions().wait().unwrap();
+    assert_eq!(revisions.iter().map(|it| it.revision).collect::<Vec<_>>(), (1..=40).collect::<Vec<_>>());
+    world.install(&world.engine);
+    assert_eq!(world.board(), []);
+    assert!(store::verify(world.path()).unwrap().is_sound());
+}
+
 /// One decision about two queues is a revision of each, and touches no third.
 #[test]
 fn a_void_across_queues_is_a_revision_of_each() {

@@ -15,7 +15,8 @@ pub(crate) mod payload;
 mod preview;
 mod report_list;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use ladder::id::{JournalSeq, QueueId};
 use ladder::journal::EntryKind;
@@ -196,7 +197,15 @@ impl Store {
         incident: Option<String>,
         now: UnixMillis,
     ) -> Pending<Result<Vec<NewRevision>, VoidRefusal>> {
-        self.write(move |connection| void(connection, reports, &decision, incident.as_deref(), now))
+        let look = move |connection: &Connection| look_at(connection, &reports);
+        let carry_out = move |connection: &Connection, by_queue: BTreeMap<QueueId, Affected>| {
+            let incident = incident.as_deref();
+            let made = by_queue.iter().map(|(&queue, affected)| {
+                void(connection, &Change { queue, decision: &decision, incident, taken_back: None, now }, affected)
+            });
+            made.collect()
+        };
+        self.decide(look, carry_out)
     }
 
     /// Lets everything count again that one revision voided and that is still voided. What was voided twice stays voided by the other one.
@@ -207,7 +216,12 @@ impl Store {
         decision: Decision,
         now: UnixMillis,
     ) -> Pending<Result<NewRevision, RestoreVoidRefusal>> {
-        self.write(move |connection| restore_revision(connection, queue, revision, &decision, now))
+        let look = move |connection: &Connection| look_at_revision(connection, queue, revision);
+        let carry_out = move |connection: &Connection, affected: Affected| {
+            let change = Change { queue, decision: &decision, incident: None, taken_back: Some(revision), now };
+            restore(connection, &change, revision, &affected)
+        };
+        self.decide(look, carry_out)
     }
 
     /// Lets voided reports count again: one new revision for each revision that had voided some of them. All of them or none.
@@ -217,8 +231,62 @@ impl Store {
         decision: Decision,
         now: UnixMillis,
     ) -> Pending<Result<Vec<NewRevision>, RestoreVoidRefusal>> {
-        self.write(move |connection| restore_reports(connection, reports, &decision, now))
+        let look = move |connection: &Connection| look_at_voided(connection, &reports);
+        let carry_out = move |connection: &Connection, by_void: ByVoid| {
+            let made = by_void.iter().map(|(&(queue, revision), affected)| {
+                let change = Change { queue, decision: &decision, incident: None, taken_back: Some(revision), now };
+                restore(connection, &change, revision, affected)
+            });
+            made.collect()
+        };
+        self.decide(look, carry_out)
     }
+
+    /// Looks at what is concerned on a reader, and carries the decision out in one transaction if nobody decided anything meanwhile; else looks
+    /// again. So the writer, for whom the reports of players wait, only writes.
+    fn decide<L, T, R>(
+        &self,
+        look: impl Fn(&Connection) -> Result<Result<L, R>, StoreError> + Send + Sync + 'static,
+        carry_out: impl Fn(&Connection, L) -> Result<T, StoreError> + Send + Sync + 'static,
+    ) -> Pending<Result<T, R>>
+    where
+        L: Send + 'static,
+        T: Send + 'static,
+        R: Send + 'static,
+    {
+        let (reply, pending) = Pending::coming();
+        let (store, look, carry_out) = (self.clone(), Arc::new(look), Arc::new(carry_out));
+        let decide = move || {
+            loop {
+                let look = Arc::clone(&look);
+                let (found, seen) = store.read_public(move |connection| Ok((look(connection)?, count_decisions(connection)?))).wait()?;
+                let found = match found {
+                    Ok(found) => found,
+                    Err(refusal) => return Ok(Err(refusal)),
+                };
+                let carry_out = Arc::clone(&carry_out);
+                let write = move |connection: &Connection| {
+                    let is_same = count_decisions(connection)? == seen;
+                    is_same.then(|| carry_out(connection, found)).transpose()
+                };
+                if let Some(written) = store.write(write).wait()? {
+                    return Ok(Ok(written));
+                }
+            }
+        };
+        match std::thread::Builder::new().name("store-decide".into()).spawn(move || drop(reply.send(decide()))) {
+            Ok(_runs_by_itself) => pending,
+            Err(source) => Pending::refused(StoreError::file(self.path(), source)),
+        }
+    }
+}
+
+/// Decisions of each kind so far: another one may concern what was looked at.
+fn count_decisions(connection: &Connection) -> Result<[u64; 3], StoreError> {
+    let mut count = connection.prepare_cached(
+        "SELECT (SELECT count(*) FROM revisions), (SELECT count(*) FROM released_reports), (SELECT count(*) FROM skipped_reports)",
+    )?;
+    Ok(count.query_row([], |row| Ok([column::number(row, 0)?, column::number(row, 1)?, column::number(row, 2)?]))?)
 }
 
 fn release(
@@ -249,17 +317,10 @@ fn release(
     Ok(Ok(by))
 }
 
-fn void(
-    connection: &Connection,
-    mut reports: Vec<JournalSeq>,
-    decision: &Decision,
-    incident: Option<&str>,
-    now: UnixMillis,
-) -> Result<Result<Vec<NewRevision>, VoidRefusal>, StoreError> {
-    reports.sort_unstable();
-    reports.dedup();
+/// What a void of these reports is about.
+fn look_at(connection: &Connection, reports: &[JournalSeq]) -> Result<Result<BTreeMap<QueueId, Affected>, VoidRefusal>, StoreError> {
     let mut by_queue: BTreeMap<QueueId, Affected> = BTreeMap::new();
-    for seq in reports {
+    for seq in sorted(reports) {
         let Some(facts) = journal::find_report(connection, seq)? else { return Ok(Err(VoidRefusal::NotAReport { seq })) };
         if find_void(connection, seq)?.is_some() {
             return Ok(Err(VoidRefusal::AlreadyVoided { seq }));
@@ -270,29 +331,11 @@ fn void(
         let turn = counted::turn(connection, seq, facts.disposition)?;
         by_queue.entry(facts.provenance.queue).or_default().add(seq, turn);
     }
-    if by_queue.is_empty() {
-        return Ok(Err(VoidRefusal::Nothing));
-    }
-    let mut revisions = Vec::with_capacity(by_queue.len());
-    for (queue, affected) in by_queue {
-        let change = Change { queue, decision, incident, taken_back: None, now };
-        let revision = begin_revision(connection, &change, &affected)?;
-        let mut leave_out = connection.prepare_cached("INSERT INTO voided_reports (seq, queue, voided_in) VALUES (?1, ?2, ?3)")?;
-        for seq in &affected.reports {
-            leave_out.execute(params![column::sql(seq.0), column::sql(queue.0), column::sql(revision.revision)])?;
-        }
-        revisions.push(revision);
-    }
-    Ok(Ok(revisions))
+    Ok(if by_queue.is_empty() { Err(VoidRefusal::Nothing) } else { Ok(by_queue) })
 }
 
-fn restore_revision(
-    connection: &Connection,
-    queue: QueueId,
-    revision: u64,
-    decision: &Decision,
-    now: UnixMillis,
-) -> Result<Result<NewRevision, RestoreVoidRefusal>, StoreError> {
+/// Everything that a revision voided and that is still voided.
+fn look_at_revision(connection: &Connection, queue: QueueId, revision: u64) -> Result<Result<Affected, RestoreVoidRefusal>, StoreError> {
     let mut known = connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM revisions WHERE queue = ?1 AND revision = ?2 AND kind = 1)")?;
     if !known.query_row(params![column::sql(queue.0), column::sql(revision)], |row| row.get::<_, bool>(0))? {
         return Ok(Err(RestoreVoidRefusal::NotAVoid { queue, revision }));
@@ -300,54 +343,45 @@ fn restore_revision(
     let mut find = connection
         .prepare_cached("SELECT seq FROM voided_reports WHERE queue = ?1 AND voided_in = ?2 AND restored_in IS NULL ORDER BY seq")?;
     let voided = find.query_map(params![column::sql(queue.0), column::sql(revision)], |row| column::number(row, 0).map(JournalSeq))?;
-    let voided = voided.collect::<Result<Vec<_>, _>>()?;
-    if voided.is_empty() {
-        return Ok(Err(RestoreVoidRefusal::AlreadyTakenBack { queue, revision }));
-    }
-    restore(connection, queue, revision, &voided, decision, now).map(Ok)
-}
-
-fn restore_reports(
-    connection: &Connection,
-    mut reports: Vec<JournalSeq>,
-    decision: &Decision,
-    now: UnixMillis,
-) -> Result<Result<Vec<NewRevision>, RestoreVoidRefusal>, StoreError> {
-    reports.sort_unstable();
-    reports.dedup();
-    let mut by_void: BTreeMap<(QueueId, u64), Vec<JournalSeq>> = BTreeMap::new();
-    for seq in reports {
-        let Some(void) = find_void(connection, seq)? else { return Ok(Err(RestoreVoidRefusal::NotVoided { seq })) };
-        by_void.entry((void.queue, void.revision)).or_default().push(seq);
-    }
-    if by_void.is_empty() {
-        return Ok(Err(RestoreVoidRefusal::Nothing));
-    }
-    let restored = by_void.iter().map(|(&(queue, revision), reports)| restore(connection, queue, revision, reports, decision, now));
-    restored.collect::<Result<Vec<_>, _>>().map(Ok)
-}
-
-/// Lets `reports`, which `revision` voided, count again.
-fn restore(
-    connection: &Connection,
-    queue: QueueId,
-    revision: u64,
-    reports: &[JournalSeq],
-    decision: &Decision,
-    now: UnixMillis,
-) -> Result<NewRevision, StoreError> {
     let mut affected = Affected::default();
-    for &seq in reports {
-        let facts = journal::find_report(connection, seq)?;
-        let facts = facts.ok_or_else(|| StoreError::corrupt(format!("journal entry {seq} was voided and is no report")))?;
-        affected.add(seq, counted::turn(connection, seq, facts.disposition)?);
+    for seq in voided {
+        affected.add_voided(connection, seq?)?;
     }
-    let change = Change { queue, decision, incident: None, taken_back: Some(revision), now };
-    let made = begin_revision(connection, &change, &affected)?;
+    Ok(if affected.reports.is_empty() { Err(RestoreVoidRefusal::AlreadyTakenBack { queue, revision }) } else { Ok(affected) })
+}
+
+/// Voided reports by the revision that voided them.
+type ByVoid = BTreeMap<(QueueId, u64), Affected>;
+
+fn look_at_voided(connection: &Connection, reports: &[JournalSeq]) -> Result<Result<ByVoid, RestoreVoidRefusal>, StoreError> {
+    let mut by_void = ByVoid::new();
+    for seq in sorted(reports) {
+        let Some(void) = find_void(connection, seq)? else { return Ok(Err(RestoreVoidRefusal::NotVoided { seq })) };
+        by_void.entry((void.queue, void.revision)).or_default().add_voided(connection, seq)?;
+    }
+    Ok(if by_void.is_empty() { Err(RestoreVoidRefusal::Nothing) } else { Ok(by_void) })
+}
+
+fn sorted(reports: &[JournalSeq]) -> BTreeSet<JournalSeq> {
+    reports.iter().copied().collect()
+}
+
+fn void(connection: &Connection, change: &Change<'_>, affected: &Affected) -> Result<NewRevision, StoreError> {
+    let made = begin_revision(connection, change, affected)?;
+    let mut leave_out = connection.prepare_cached("INSERT INTO voided_reports (seq, queue, voided_in) VALUES (?1, ?2, ?3)")?;
+    for seq in &affected.reports {
+        leave_out.execute(params![column::sql(seq.0), column::sql(change.queue.0), column::sql(made.revision)])?;
+    }
+    Ok(made)
+}
+
+/// Lets reports, which `voided_in` voided, count again.
+fn restore(connection: &Connection, change: &Change<'_>, voided_in: u64, affected: &Affected) -> Result<NewRevision, StoreError> {
+    let made = begin_revision(connection, change, affected)?;
     let mut count_again = connection
         .prepare_cached("UPDATE voided_reports SET restored_in = ?3 WHERE seq = ?1 AND voided_in = ?2 AND restored_in IS NULL")?;
-    for seq in reports {
-        count_again.execute(params![column::sql(seq.0), column::sql(revision), column::sql(made.revision)])?;
+    for seq in &affected.reports {
+        count_again.execute(params![column::sql(seq.0), column::sql(voided_in), column::sql(made.revision)])?;
     }
     Ok(made)
 }
@@ -364,6 +398,13 @@ impl Affected {
     fn add(&mut self, seq: JournalSeq, turn: Option<JournalSeq>) {
         self.reports.push(seq);
         self.first_turn = self.first_turn.into_iter().chain(turn).min();
+    }
+
+    fn add_voided(&mut self, connection: &Connection, seq: JournalSeq) -> Result<(), StoreError> {
+        let facts = journal::find_report(connection, seq)?;
+        let facts = facts.ok_or_else(|| StoreError::corrupt(format!("journal entry {seq} was voided and is no report")))?;
+        self.add(seq, counted::turn(connection, seq, facts.disposition)?);
+        Ok(())
     }
 }
 
