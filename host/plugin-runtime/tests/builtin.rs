@@ -279,6 +279,33 @@ fn a_season_reset_keeps_what_it_was_told_to() {
 }
 
 #[test]
+fn a_reset_that_keeps_all_changes_no_bit_and_one_that_keeps_nothing_leaves_a_stranger() {
+    let runtime = Runtime::new().unwrap();
+    for name in builtin_names().into_iter().filter(|name| builtin_role(name) == Some(Role::Rating)) {
+        let engine = runtime.load_rating(spec(name, json!({})), &QueueShape::default()).unwrap();
+        let (initial, _) = engine.initial().unwrap();
+        // Numbers that no formula gives back to the last bit.
+        let (mean, uncertainty) = (initial.mean + 0.1 + 1.0 / 3.0, initial.uncertainty * 0.777);
+        let entrant = |team: u16| Entrant { rating: initial.clone(), team, contests: 0, idle_s: 0, presence: 1.0, stats: vec![] };
+        let contest = Contest {
+            places: vec![0, 1],
+            scores: vec![],
+            setting: Setting::default(),
+            totals: vec![],
+            trust: 1.0,
+            entrants: vec![entrant(0), entrant(1)],
+        };
+        let played = engine.rate(&[], &contest).unwrap().ratings;
+        for rating in played.into_iter().chain([Rating { mean, uncertainty, memory: initial.memory.clone() }]) {
+            let (kept, _) = engine.soften(&rating, 1.0).unwrap();
+            assert_eq!((kept.mean.to_bits(), kept.uncertainty.to_bits()), (rating.mean.to_bits(), rating.uncertainty.to_bits()), "{name}");
+            assert_eq!(kept.memory, rating.memory, "{name}");
+            assert_eq!(engine.soften(&rating, 0.0).unwrap().0, initial, "{name}");
+        }
+    }
+}
+
+#[test]
 fn a_warm_instance_answers_what_fresh_ones_do() {
     let shape = QueueShape { queue: "duel".to_owned(), teams: 2, team_sizes: vec![1], ..QueueShape::default() };
     let runtime = Runtime::new().unwrap();

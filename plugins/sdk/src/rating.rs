@@ -192,7 +192,8 @@ pub trait RatingEngine: Plugin {
     /// The line-up is outside what the engine can express.
     fn predict(&self, line_up: &LineUp, memory: &[u8], pairs: &mut Vec<f64>) -> Result<(), Fault>;
 
-    /// Season reset: keeps share `keep` (0 to 1) of what is known about a player.
+    /// Season reset: keeps share `keep` of what is known about a player. Between 0 and 1: the glue answers both ends, with
+    /// [`initial`](RatingEngine::initial) and with the rating as it is.
     fn soften(&self, rating: &Rating, keep: f64) -> Rating;
 
     /// The number that people see.

@@ -23,7 +23,12 @@ impl<E: Export<Plugin: RatingEngine>> wit::Guest for E {
     }
 
     fn soften(rating: wit::Rating, keep: f64) -> wit::Rating {
-        E::slot().plugin().soften(&rating.into(), keep).into()
+        // The ends are promised to the last bit, which no formula keeps.
+        match keep {
+            1.0.. => rating,
+            ..=0.0 => E::slot().plugin().initial().into(),
+            _ => E::slot().plugin().soften(&rating.into(), keep).into(),
+        }
     }
 
     fn visible(rating: wit::Rating) -> f64 {
