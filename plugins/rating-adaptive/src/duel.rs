@@ -86,12 +86,17 @@ impl Duel {
             let (mean, variance) = (self.mean[lane], self.variance[lane]);
             let (pull, sharpening) = self.of_result(mean, variance, share);
             evidence.result_pull[lane] = pull;
-            let weight = if margin.is_some() { configuration.margin } else { 0.0 };
-            let seen = margin.unwrap_or(0.0) * (spreads[lane] / spread).sqrt();
-            let reach = WINSOR * variance.sqrt();
-            let surprise = (seen.clamp(-MARGIN_MAX, MARGIN_MAX) * deviation - mean).clamp(-reach, reach);
-            evidence.pull[lane] = (1.0 - weight) * pull + weight * surprise / variance;
-            evidence.sharpening[lane] = (1.0 - weight) * sharpening + weight / variance;
+            let (mut pulled, mut sharpened) = (pull, sharpening);
+            if let Some(margin) = margin {
+                let weight = configuration.margin;
+                let seen = margin * (spreads[lane] / spread).sqrt();
+                let reach = WINSOR * variance.sqrt();
+                let surprise = (seen.clamp(-MARGIN_MAX, MARGIN_MAX) * deviation - mean).clamp(-reach, reach);
+                pulled += weight * (surprise / variance - pull);
+                sharpened += weight * (1.0 / variance - sharpening);
+            }
+            evidence.pull[lane] = pulled;
+            evidence.sharpening[lane] = sharpened;
         }
         evidence
     }

@@ -77,8 +77,8 @@ impl Field {
         }
     }
 
-    /// Logarithm of the likelihood of the places under each configuration, per pair, times as many pairs as the contest is worth.
-    pub(crate) fn log_likelihood(&self, places: &[u16]) -> Lanes {
+    /// Likelihood of the places under each configuration, relative to the best, as of so many pairs as the contest is worth.
+    pub(crate) fn likelihood(&self, places: &[u16]) -> Lanes {
         let count = self.teams.len();
         let pairs = count * (count - 1) / 2;
         // Of a large field every few neighbors in the order of places are compared.
@@ -108,7 +108,8 @@ impl Field {
             }
             *log_likelihood = contest_worth(count) * sum / compared;
         }
-        log_likelihood
+        let best = log_likelihood.iter().fold(f64::NEG_INFINITY, |best, log| if *log > best { *log } else { best });
+        log_likelihood.map(|log| libm::exp(log - best))
     }
 
     /// The teams by place; equal places by what is expected of them, so that the order of reporting plays no part.

@@ -1,18 +1,15 @@
 //! How much each configuration counts, and how far the mixture's probabilities are to be believed.
 //!
-//! The weights are those of Bayesian model averaging with forgetting (Raftery, Karny, Ettler, "Online prediction under model
-//! uncertainty", 2010): each contest multiplies a weight by the likelihood of the result, and older contests fade, so that another
+//! The weights are those of Bayesian model averaging with a fixed share (Herbster, Warmuth, "Tracking the best expert", 1998): each
+//! contest multiplies a weight by the likelihood of its result, and a small part of all weight is dealt out evenly, so that another
 //! configuration can take over when the queue changes. The calibration multiplies the log odds by a slope near 1 (Platt 1999), learned
 //! one Newton step a contest.
 
 use crate::grid::{LANES, Lanes};
 use crate::queue::{self, Belief, SLOPE, WEIGHTS};
 
-/// What is left of the logarithm of a weight after a contest: the memory of some thousands of contests.
-const FADING: f64 = 0.9995;
-
-/// No weight falls below e to this power, relative to the best.
-const LOG_WEIGHT_MIN: f64 = -12.0;
+/// Part of all weight that is dealt out evenly after a contest.
+const SHARE: f64 = 3e-4;
 
 /// Most and least the slope may be.
 const SLOPE_RANGE: (f64, f64) = (0.3, 1.8);
@@ -25,35 +22,37 @@ const PROBABILITY_MIN: f64 = 5e-4;
 
 /// The weights of the configurations; their sum is 1.
 pub(crate) fn weights(memory: &[u8]) -> Lanes {
-    let mut weights = [0.0; LANES];
-    let mut sum = 0.0;
-    for (lane, weight) in weights.iter_mut().enumerate() {
-        *weight = libm::exp(queue::number(memory, WEIGHTS + lane));
-        sum += *weight;
-    }
-    for weight in &mut weights {
-        *weight /= sum;
-    }
-    weights
+    let weights: Lanes = core::array::from_fn(|lane| queue::number(memory, WEIGHTS + lane));
+    // Seven digits are stored.
+    let sum = mean(&weights, &[1.0; LANES]);
+    weights.map(|weight| weight / sum)
 }
 
-/// Lets a contest speak for the configurations: `log_likelihood` of its result under each.
-pub(crate) fn reweigh(memory: &mut [u8], log_likelihood: &Lanes) {
-    let mut logs = [0.0; LANES];
-    let mut best = f64::NEG_INFINITY;
-    for (lane, log) in logs.iter_mut().enumerate() {
-        *log = FADING * queue::number(memory, WEIGHTS + lane) + log_likelihood[lane];
-        best = if *log > best { *log } else { best };
-    }
-    for (lane, log) in logs.iter().enumerate() {
-        queue::set(memory, WEIGHTS + lane, (log - best).max(LOG_WEIGHT_MIN));
+/// Lets a contest speak for the configurations: `likelihood` of its result under each, on any scale.
+pub(crate) fn reweigh(memory: &mut [u8], likelihood: &Lanes, trust: f64) {
+    let before = weights(memory);
+    let expected = mean(&before, likelihood);
+    // A result of little trust is a mixture itself: of what was seen and of what anybody would have expected.
+    let spoken = likelihood.map(|likelihood| expected + trust * (likelihood - expected));
+    let sum = mean(&before, &spoken);
+    for lane in 0..LANES {
+        let weight = before[lane] * spoken[lane] / sum;
+        queue::set(memory, WEIGHTS + lane, weight + trust * SHARE * (1.0 / LANES as f64 - weight));
     }
 }
 
 /// The mean of a number over the configurations.
 pub(crate) fn mean(weights: &Lanes, numbers: &Lanes) -> f64 {
-    weights.iter().zip(numbers).map(|(weight, number)| weight * number).sum()
+    // Every other product goes to a sum of its own: two lanes of a vector unit.
+    let mut sums = [0.0; 2];
+    for (weights, numbers) in weights.as_chunks::<2>().0.iter().zip(numbers.as_chunks::<2>().0) {
+        sums[0] += weights[0] * numbers[0];
+        sums[1] += weights[1] * numbers[1];
+    }
+    sums[0] + sums[1]
 }
+
+const _: () = assert!(LANES.is_multiple_of(2));
 
 /// The slope of the calibration.
 pub(crate) fn slope(memory: &[u8]) -> f64 {

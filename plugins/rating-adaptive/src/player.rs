@@ -1,6 +1,6 @@
 //! What the engine remembers of one player: a Gaussian belief about his skill per configuration.
 
-use crate::grid::{GRID, LANES, Lanes};
+use crate::grid::{GRID, LANES, Lanes, VARIANCES, Variances};
 
 /// Bytes of a player's memory: mean and variance per configuration.
 pub(crate) const MEMORY_LEN: usize = LANES * 8;
@@ -10,6 +10,11 @@ const VARIANCE_MIN: f64 = 1e-6;
 
 /// Farthest skill from the mean of newcomers that the engine works with.
 const MEAN_MAX: f64 = 1e4;
+
+/// The same as the bits of what is stored; a variance is at most that of the newcomers of any configuration.
+const MEAN_BITS_MAX: u32 = (MEAN_MAX as f32).to_bits();
+const VARIANCE_BITS_MIN: u32 = (VARIANCE_MIN as f32).to_bits();
+const VARIANCE_BITS_MAX: u32 = 100_f32.to_bits();
 
 /// Seconds in a day.
 const DAY_S: f64 = 86_400.0;
@@ -43,11 +48,11 @@ impl Skill {
         let mut skill = Skill { mean: [0.0; LANES], variance: [0.0; LANES] };
         let mut sound = true;
         for lane in 0..LANES {
-            let mean = f64::from(f32::from_le_bytes(numbers[lane]));
-            let variance = f64::from(f32::from_le_bytes(numbers[LANES + lane]));
-            sound &= mean.abs() <= MEAN_MAX && (0.5 * VARIANCE_MIN..=100.0).contains(&variance);
-            skill.mean[lane] = mean;
-            skill.variance[lane] = variance;
+            let (mean, variance) = (u32::from_le_bytes(numbers[lane]), u32::from_le_bytes(numbers[LANES + lane]));
+            // Positive floats are ordered like their bits, and a sandbox watches integers less closely.
+            sound &= (mean & i32::MAX as u32) <= MEAN_BITS_MAX && (VARIANCE_BITS_MIN..=VARIANCE_BITS_MAX).contains(&variance);
+            skill.mean[lane] = f64::from(f32::from_bits(mean));
+            skill.variance[lane] = f64::from(f32::from_bits(variance));
         }
         sound.then_some(skill)
     }
@@ -58,7 +63,8 @@ impl Skill {
         let (numbers, _) = memory.as_chunks_mut::<4>();
         for lane in 0..LANES {
             let mean = self.mean[lane].clamp(-MEAN_MAX, MEAN_MAX);
-            let variance = self.variance[lane].max(VARIANCE_MIN);
+            // No `max`: a component calls a function for its rules about NaN.
+            let variance = if self.variance[lane] > VARIANCE_MIN { self.variance[lane] } else { VARIANCE_MIN };
             // Seven digits are far more than the belief is worth.
             numbers[lane] = (mean as f32).to_le_bytes();
             numbers[LANES + lane] = (variance as f32).to_le_bytes();
@@ -68,12 +74,10 @@ impl Skill {
     /// Lets time pass: `idle_s` seconds and, by share `played`, the step to the next contest. Nobody becomes less known than a newcomer.
     pub(crate) fn drift(&mut self, idle_s: u64, played: f64) {
         let days = idle_s as f64 / DAY_S;
-        for (lane, configuration) in GRID.iter().enumerate() {
-            let contest = configuration.drift * configuration.drift * played;
-            let time = configuration.drift_day * configuration.drift_day * days;
-            let prior = configuration.prior * configuration.prior;
-            let drifted = self.variance[lane] + contest + time;
-            self.variance[lane] = if drifted < prior { drifted } else { prior };
+        let Variances { drift, drift_day, prior } = &VARIANCES;
+        for lane in 0..LANES {
+            let drifted = self.variance[lane] + drift[lane] * played + drift_day[lane] * days;
+            self.variance[lane] = if drifted < prior[lane] { drifted } else { prior[lane] };
         }
     }
 

@@ -29,7 +29,7 @@ pub(crate) const SLOPE: usize = CONTESTS + 1;
 pub(crate) const EXPERIENCE: usize = SLOPE + 2;
 /// Belief about what one more player adds.
 pub(crate) const SIZE: usize = EXPERIENCE + 2;
-/// Logarithms of the weights of the configurations.
+/// Weights of the configurations.
 pub(crate) const WEIGHTS: usize = SIZE + 2;
 /// Square of the difference that each configuration expects between two teams, on average.
 pub(crate) const SPREADS: usize = WEIGHTS + LANES;
@@ -132,6 +132,7 @@ impl Layout {
             write(&mut memory, at, belief);
         }
         for (lane, configuration) in GRID.iter().enumerate() {
+            set(&mut memory, WEIGHTS + lane, 1.0 / LANES as f64);
             set(&mut memory, SPREADS + lane, 1.0 + configuration.prior * configuration.prior);
         }
         let sections = [(SECTIONS, self.map_sides, priors.side), (self.map_sides, self.mode_rows, priors.place)];

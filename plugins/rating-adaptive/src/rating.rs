@@ -108,8 +108,7 @@ impl Adaptive {
         let mut taught = SlopeEvidence::default();
         field.pairs(&weights, |first, second, probability| taught.add(probability, share(places[first], places[second]), slope));
         taught.teach(memory, trust * field::contest_worth(teams.len()) / line_up.pair_count() as f64);
-        let log_likelihood = field.log_likelihood(places);
-        mixture::reweigh(memory, &log_likelihood.map(|log| trust * log));
+        mixture::reweigh(memory, &field.likelihood(places), *trust);
         let mut standing = Standing::of(places, (contest.scores.len() == teams.len()).then_some(&contest.scores));
         let lines = Lines::read(&self.layout, memory, contest, &standing.places);
         if let (None, Some(lines)) = (&standing.scores, &lines) {
@@ -124,17 +123,23 @@ impl Adaptive {
     /// larger than the result or [`SWAY_MAX`] allows.
     fn publish(&self, entrant: &Entrant, skill: &Skill, weights: &Lanes, experience: f64, by_result: f64, rating: &mut Rating) {
         let mean = mixture::mean(weights, &skill.mean);
-        let variance: f64 = (0..LANES)
-            .map(|lane| {
+        let variance = mixture::mean(
+            weights,
+            &core::array::from_fn(|lane| {
                 let apart = skill.mean[lane] - mean;
-                weights[lane] * (skill.variance[lane] + apart * apart)
-            })
-            .sum();
+                skill.variance[lane] + apart * apart
+            }),
+        );
         let unit = self.parameters.uncertainty / NEWCOMER;
-        let uncertainty = (unit * variance.sqrt()).min(self.parameters.uncertainty);
+        let uncertainty = lesser(unit * variance.sqrt(), self.parameters.uncertainty);
         let target = self.parameters.mean + unit * (mean + experience * terms::experience(entrant.contests.saturating_add(1)));
-        let narrower = uncertainty.min(rating.uncertainty);
-        let step = if entrant.presence > 0.0 { (leeway(entrant.contests) * narrower).max(unit * by_result.abs()) } else { 0.0 };
+        let reach = leeway(entrant.contests) * lesser(uncertainty, rating.uncertainty);
+        let justified = unit * by_result.abs();
+        let step = match entrant.presence > 0.0 {
+            true if justified > reach => justified,
+            true => reach,
+            false => 0.0,
+        };
         rating.mean += (target - rating.mean).clamp(-step, step);
         rating.uncertainty = uncertainty;
         skill.write(&mut rating.memory);
@@ -150,9 +155,15 @@ fn share(first: u16, second: u16) -> f64 {
     }
 }
 
+/// `f64::min` with a comparison instead of the rules for NaN, for which a component would call a function.
+fn lesser(first: f64, second: f64) -> f64 {
+    if first < second { first } else { second }
+}
+
 /// How far a player of so many contests may be moved by more than the result, in uncertainties.
 fn leeway(contests: u32) -> f64 {
-    SWAY_MAX * (SETTLED_AFTER / f64::from(contests.max(1))).max(1.0)
+    let contests = f64::from(contests.max(1));
+    if contests < SETTLED_AFTER { SWAY_MAX * SETTLED_AFTER / contests } else { SWAY_MAX }
 }
 
 /// Lets the result of a duel speak for the configurations and the calibration.
@@ -161,11 +172,10 @@ fn teach_mixture(memory: &mut [u8], probabilities: &Lanes, weights: &Lanes, shar
     let mut taught = SlopeEvidence::default();
     taught.add(mixture::mean(weights, probabilities), share, slope);
     taught.teach(memory, trust);
-    let log_likelihood = probabilities.map(|probability| {
-        let kept = if share == 0.5 { (probability * (1.0 - probability)).sqrt() } else { 1.0 - share + (2.0 * share - 1.0) * probability };
-        trust * libm::log(kept)
+    let likelihood = probabilities.map(|probability| {
+        if share == 0.5 { (probability * (1.0 - probability)).sqrt() } else { 1.0 - share + (2.0 * share - 1.0) * probability }
     });
-    mixture::reweigh(memory, &log_likelihood);
+    mixture::reweigh(memory, &likelihood, trust);
 }
 
 /// Moves every player by the evidence about his team; gives how far the bare result would have moved him.
@@ -223,15 +233,14 @@ fn apply_lines(contest: &Contest, lines: &Lines, players: &mut [Player]) {
 
 /// Keeps a player within the leeway of what the bare result did to him.
 fn hold(skill: &mut Skill, before: &Lanes, results: &Lanes, leeway: f64) {
+    let square: Lanes = core::array::from_fn(|lane| leeway * leeway * skill.variance[lane]);
+    let moved: Lanes = core::array::from_fn(|lane| skill.mean[lane] - before[lane]);
+    let beyond: Lanes = core::array::from_fn(|lane| moved[lane] - results[lane]);
     for lane in 0..LANES {
-        let (moved, result) = (skill.mean[lane] - before[lane], results[lane]);
-        let square = leeway * leeway * skill.variance[lane];
-        let beyond = moved - result;
-        if beyond * beyond <= square && moved * moved <= square {
-            continue;
+        if beyond[lane] * beyond[lane] > square[lane] || moved[lane] * moved[lane] > square[lane] {
+            let (reach, result) = (square[lane].sqrt(), results[lane]);
+            let most = if result.abs() > reach { result.abs() } else { reach };
+            skill.mean[lane] = before[lane] + moved[lane].clamp(result - reach, result + reach).clamp(-most, most);
         }
-        let reach = square.sqrt();
-        let most = if result.abs() > reach { result.abs() } else { reach };
-        skill.mean[lane] = before[lane] + moved.clamp(result - reach, result + reach).clamp(-most, most);
     }
 }

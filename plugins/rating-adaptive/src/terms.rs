@@ -10,7 +10,7 @@ use crate::queue::{self, Belief, EXPERIENCE, Layout, Priors, SIZE};
 /// Before the first contest: nothing is known of sides; experience helps a little; a player more is worth a fair chance more.
 pub(crate) const PRIORS: Priors = Priors {
     slope: Belief { mean: 1.0, variance: 0.04 },
-    experience: Belief { mean: 0.0, variance: 0.04 },
+    experience: Belief { mean: 0.0, variance: 0.02 },
     size: Belief { mean: 1.5, variance: 2.0 },
     side: Belief { mean: 0.0, variance: 0.25 },
     place: Belief { mean: 0.0, variance: 0.03 },
@@ -94,7 +94,9 @@ impl Terms {
     }
 }
 
-/// Effect of experience on a player: grows by the same amount with each doubling of the contests.
+/// Effect of experience on a player: 1 more with each doubling of the contests, in a straight line between.
 pub(crate) fn experience(contests: u32) -> f64 {
-    libm::log(1.0 + f64::from(contests))
+    let count = u64::from(contests) + 1;
+    let doublings = count.ilog2();
+    f64::from(doublings) + (count as f64 / (1_u64 << doublings) as f64 - 1.0)
 }
