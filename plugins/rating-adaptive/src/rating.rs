@@ -182,16 +182,15 @@ fn teach_mixture(memory: &mut [u8], probabilities: &Lanes, weights: &Lanes, shar
 fn apply(contest: &Contest, evidence: &[Evidence], players: &mut [Player]) -> Vec<Lanes> {
     let moved = players.iter_mut().map(|player| {
         let said = &evidence[player.team];
-        let mut by_result = [0.0; LANES];
-        for (lane, by_result) in by_result.iter_mut().enumerate() {
-            let variance = player.skill.variance[lane];
-            let reach = player.weight * variance;
-            *by_result = contest.trust * reach * said.result_pull[lane];
-            player.skill.mean[lane] += contest.trust * reach * said.pull[lane];
+        let Skill { mean, variance } = &mut player.skill;
+        let (weight, trust) = (player.weight, contest.trust);
+        let reach: Lanes = variance.map(|variance| weight * variance);
+        for lane in 0..LANES {
+            mean[lane] += trust * reach[lane] * said.pull[lane];
             // Above 0: the difference is at least as unsure as each player's weighted share of it.
-            player.skill.variance[lane] = variance - contest.trust * reach * reach * said.sharpening[lane];
+            variance[lane] -= trust * reach[lane] * reach[lane] * said.sharpening[lane];
         }
-        by_result
+        core::array::from_fn(|lane| trust * reach[lane] * said.result_pull[lane])
     });
     moved.collect()
 }

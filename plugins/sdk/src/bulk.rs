@@ -164,7 +164,8 @@ impl Columns {
             self.last_at_s[player] = at_s;
             if !rating.memory.is_empty() || !self.memories.is_empty() {
                 self.memories.resize_with(self.mean.len(), Vec::new);
-                self.memories[player].clone_from(&rating.memory);
+                // The update is filled anew before the next contest: what it is left with does not matter.
+                core::mem::swap(&mut self.memories[player], &mut rating.memory);
             }
         }
     }
