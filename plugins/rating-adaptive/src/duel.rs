@@ -9,7 +9,7 @@ use plugin_sdk::LineUp;
 
 use crate::grid::{GRID, LANES, Lanes};
 use crate::mixture;
-use crate::queue::{self, Layout, SPREADS};
+use crate::queue::{self, Layout, SPREAD_RANGE, SPREADS};
 use crate::reading::Scale;
 use crate::team::{Evidence, Team};
 use crate::terms::{Offset, Terms};
@@ -48,7 +48,7 @@ impl Duel {
         terms.push_side(layout, &line_up.setting, 0, unit);
         terms.push_side(layout, &line_up.setting, 1, -unit);
         if larger > 0.0 {
-            terms.push_experience((first.experience - second.experience) / larger.sqrt());
+            terms.push_experience(unit * (first.experience - second.experience) / larger);
             terms.push_size(unit * (first.size - second.size) / larger);
         }
         let Offset { mean: offset, variance: offset_variance } = terms.offset(memory);
@@ -129,7 +129,7 @@ impl Duel {
         let mut spreads = self.spreads();
         for (lane, spread) in spreads.iter_mut().enumerate() {
             let before = queue::number(memory, SPREADS + lane);
-            *spread = before + step * (*spread - before);
+            *spread = (before + step * (*spread - before)).clamp(SPREAD_RANGE.0, SPREAD_RANGE.1);
             queue::set(memory, SPREADS + lane, *spread);
         }
         spreads
@@ -166,6 +166,10 @@ pub(crate) fn teach_draws(layout: &Layout, memory: &mut [u8], mode: Option<u16>,
 
 /// The margin in deviations of margins, signed by the result, after the scale has learned from it.
 pub(crate) fn margin(memory: &mut [u8], scale: Scale, difference: f64, share: f64, spread: f64, trust: f64) -> Option<f64> {
+    if difference == 0.0 && share != 0.5 {
+        // Scores that do not tell who won, or are not kept.
+        return None;
+    }
     let size = scale.learn(memory, difference.abs(), spread, trust)?;
     Some(if share == 0.5 { 0.0 } else { size.copysign(share - 0.5) })
 }

@@ -9,6 +9,7 @@ use plugin_sdk::LineUp;
 
 use crate::grid::{GRID, LANES, Lanes};
 use crate::queue::Layout;
+use crate::reading::bounded;
 use crate::team::{Evidence, Team};
 use crate::terms::{Offset, Terms};
 
@@ -53,7 +54,7 @@ impl Field {
             let mut terms = Terms::default();
             terms.push_side(layout, &line_up.setting, index, unit);
             if team.size > 0.0 {
-                terms.push_experience(team.experience / team.size.sqrt());
+                terms.push_experience(unit * team.experience / team.size);
                 terms.push_size(unit * (team.size / largest - 1.0));
             }
             terms
@@ -209,6 +210,7 @@ fn lump(places: &[u16], scores: &[f64]) -> Vec<f64> {
 /// Scores less their mean, in deviations, higher for better whichever way the game counts; `None` where they do not agree with the places.
 fn standard_scores(scores: &[f64], places: &[f64]) -> Option<Vec<f64>> {
     let count = scores.len() as f64;
+    let scores: Vec<f64> = scores.iter().copied().map(bounded).collect();
     let mean = scores.iter().sum::<f64>() / count;
     let deviation = (scores.iter().map(|score| (score - mean) * (score - mean)).sum::<f64>() / count).sqrt();
     if !(deviation > 0.0 && deviation.is_finite()) {

@@ -33,6 +33,8 @@ pub(crate) const SIZE: usize = EXPERIENCE + 2;
 pub(crate) const WEIGHTS: usize = SIZE + 2;
 /// Square of the difference that each configuration expects between two teams, on average.
 pub(crate) const SPREADS: usize = WEIGHTS + LANES;
+/// Least and most that such a square may be: the noise alone is 1.
+pub(crate) const SPREAD_RANGE: (f64, f64) = (1.0, 1e4);
 /// First section whose length depends on the queue.
 const SECTIONS: usize = SPREADS + LANES;
 

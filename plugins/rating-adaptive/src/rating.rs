@@ -9,7 +9,7 @@ use crate::grid::{GRID, LANES, Lanes};
 use crate::mixture::{self, SlopeEvidence};
 use crate::player::Skill;
 use crate::queue::{self, CONTESTS};
-use crate::reading::{Lines, Scale};
+use crate::reading::{Lines, Scale, bounded};
 use crate::team::{self, Evidence, Player, Team};
 use crate::terms;
 
@@ -24,6 +24,9 @@ const SETTLED_AFTER: f64 = 20.0;
 
 /// A newcomer's uncertainty in units of a performance's deviation: the published scale.
 const NEWCOMER: f64 = 1.2;
+
+/// Who was present for less was not there: what is learned is divided by presence, and by next to nothing it would be anything.
+const PRESENCE_MIN: f64 = 0.01;
 
 /// Contests up to which the count is kept; beyond, one more means nothing.
 const CONTESTS_MAX: f64 = 1e6;
@@ -40,7 +43,8 @@ impl Adaptive {
         let player = |entrant: &Entrant| {
             let mut skill = Skill::read(&entrant.rating.memory).unwrap_or_else(|| self.without_memory(&entrant.rating));
             skill.drift(entrant.idle_s, played);
-            Player { skill, weight: entrant.presence, team: usize::from(entrant.team) }
+            let weight = if entrant.presence >= PRESENCE_MIN { entrant.presence } else { 0.0 };
+            Player { skill, weight, team: usize::from(entrant.team) }
         };
         line_up.entrants.iter().map(player).collect()
     }
@@ -90,7 +94,7 @@ impl Adaptive {
         duel::teach_draws(&self.layout, memory, line_up.setting.mode, share, *trust);
         let lines = Lines::read(&self.layout, memory, contest, &[2.0 * share - 1.0, 1.0 - 2.0 * share]);
         let difference = match (contest.scores.as_slice(), &lines) {
-            ([first, second], _) => Some(first - second),
+            ([first, second], _) => Some(bounded(*first) - bounded(*second)),
             (_, Some(lines)) => Some(lines.teams[0] - lines.teams[1]),
             _ => None,
         };
@@ -135,7 +139,7 @@ impl Adaptive {
         let target = self.parameters.mean + unit * (mean + experience * terms::experience(entrant.contests.saturating_add(1)));
         let reach = leeway(entrant.contests) * lesser(uncertainty, rating.uncertainty);
         let justified = unit * by_result.abs();
-        let step = match entrant.presence > 0.0 {
+        let step = match entrant.presence >= PRESENCE_MIN {
             true if justified > reach => justified,
             true => reach,
             false => 0.0,

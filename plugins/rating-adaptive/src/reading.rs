@@ -15,6 +15,26 @@ const STEP_MIN: f64 = 0.003;
 /// The logarithm of a scale moves by no more than this at once, whatever a game server claims.
 const LOG_STEP_MAX: f64 = 0.5;
 
+/// The same as long as the scale is not settled.
+const LOG_STEP_MAX_AT_FIRST: f64 = 1.0;
+
+/// Values, by trust, after which a scale is settled. Until then one far below the scale starts it anew.
+const SETTLED_AFTER: f64 = 20.0;
+
+/// A square below this is far below the scale: a twentieth of it, which honest values are one time in twenty-five.
+const SQUARE_MIN: f64 = 0.0025;
+
+/// Least and most that the logarithm of a scale may be.
+const LOG_RANGE: (f64, f64) = (-14.0, 60.0);
+
+/// Scores and statistics count up to so much: their differences and squares stay numbers.
+const VALUE_MAX: f64 = 1e12;
+
+/// A score or statistic within what the engine works with.
+pub(crate) fn bounded(value: f64) -> f64 {
+    value.clamp(-VALUE_MAX, VALUE_MAX)
+}
+
 /// Squares count up to so much for a scale.
 const SQUARE_MAX: f64 = 25.0;
 
@@ -43,17 +63,28 @@ impl Scale {
             if value == 0.0 {
                 return None;
             }
-            queue::set(memory, self.0, trust);
-            queue::set(memory, self.0 + 1, libm::log(value) - 0.5 * libm::log(expected));
-            return Some(expected.sqrt());
+            return Some(self.start(memory, value, expected, trust));
         }
         let ratio = value * libm::exp(-log_scale);
-        let square = (ratio * ratio / expected).min(SQUARE_MAX);
+        let square = ratio * ratio / expected;
+        let is_settled = seen >= SETTLED_AFTER;
+        if !is_settled && value > 0.0 && square < SQUARE_MIN {
+            // What was seen so far may have been a lie; too small a scale is soon outgrown, too large a one blinds.
+            return Some(self.start(memory, value, expected, trust));
+        }
         let step = trust * (1.0 / (seen + 2.0)).max(STEP_MIN);
-        let moved = (step * (square - 1.0)).clamp(-LOG_STEP_MAX, LOG_STEP_MAX);
+        let most = if is_settled { LOG_STEP_MAX } else { LOG_STEP_MAX_AT_FIRST };
+        let moved = (step * (square.min(SQUARE_MAX) - 1.0)).clamp(-most, most);
         queue::set(memory, self.0, (seen + trust).min(1e6));
-        queue::set(memory, self.0 + 1, (log_scale + moved).clamp(-60.0, 60.0));
+        queue::set(memory, self.0 + 1, (log_scale + moved).clamp(LOG_RANGE.0, LOG_RANGE.1));
         Some(ratio * libm::exp(-moved))
+    }
+
+    /// Takes a value for what is usual.
+    fn start(self, memory: &mut [u8], value: f64, expected: f64, trust: f64) -> f64 {
+        queue::set(memory, self.0, trust);
+        queue::set(memory, self.0 + 1, (libm::log(value) - 0.5 * libm::log(expected)).clamp(LOG_RANGE.0, LOG_RANGE.1));
+        expected.sqrt()
     }
 
     /// What a value is multiplied with to be in units of the scale; 0 as long as nothing was seen.
@@ -111,7 +142,7 @@ impl Lines {
 
 /// Fills `column` with what each entrant has of a statistic, less the mean of all; 0 for who reported nothing. False if nobody did.
 fn deviations(entrants: &[Entrant], stat: usize, column: &mut [f64]) -> bool {
-    let value = |entrant: &Entrant| entrant.stats.iter().find(|value| usize::from(value.index) == stat).map(|value| value.value);
+    let value = |entrant: &Entrant| entrant.stats.iter().find(|value| usize::from(value.index) == stat).map(|value| bounded(value.value));
     let (mut sum, mut count) = (0.0, 0.0);
     for entrant in entrants {
         if let Some(value) = value(entrant) {

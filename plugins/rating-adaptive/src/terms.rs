@@ -19,6 +19,14 @@ pub(crate) const PRIORS: Priors = Priors {
 /// What one contest adds to the variance of a term: games are patched.
 const DRIFT: f64 = 1e-6;
 
+/// A term moves by at most so many of its deviations in one contest: no single result decides what a queue believes.
+const STEP_MAX: f64 = 0.25;
+
+/// Bounds of a term, in deviations of a performance, and of how unsure it is.
+const MEAN_MAX: f64 = 5.0;
+const VARIANCE_MIN: f64 = 1e-6;
+const VARIANCE_MAX: f64 = 4.0;
+
 /// Most terms that one team of a contest has.
 const TERMS_MAX: usize = 10;
 
@@ -84,12 +92,17 @@ impl Terms {
     /// Learns from a contest: `pull` and `sharpening` of the performance to which the terms belong, `step` the share of a whole
     /// contest that this is.
     pub(crate) fn teach(&self, memory: &mut [u8], pull: f64, sharpening: f64, step: f64) {
+        // Where the evidence leaves out how unsure the terms are, together they would take it up more than once.
+        let taken: f64 = self.each().map(|(at, value)| value * value * queue::read(memory, at).variance * sharpening).sum();
+        let part = if taken > 1.0 { 1.0 / taken } else { 1.0 };
         for (at, value) in self.each() {
             let Belief { mean, variance } = queue::read(memory, at);
             let variance = variance + DRIFT * step;
-            let reach = value * variance;
-            let left = (variance - reach * reach * sharpening).max(1e-6);
-            queue::write(memory, at, Belief { mean: mean + reach * pull, variance: left });
+            let reach = part * value * variance;
+            let left = (variance - reach * value * variance * sharpening).clamp(VARIANCE_MIN, VARIANCE_MAX);
+            let most = STEP_MAX * variance.sqrt();
+            let mean = (mean + (reach * pull).clamp(-most, most)).clamp(-MEAN_MAX, MEAN_MAX);
+            queue::write(memory, at, Belief { mean, variance: left });
         }
     }
 }

@@ -370,3 +370,81 @@ fn ratings_beyond_all_measure_are_refused() {
     let mut update = Update::before(&contest, Vec::new());
     assert_eq!(replay.engine.rate(&contest, &mut update), Err(Fault::OutOfRange));
 }
+
+/// A contest of bare names between teams of one.
+fn singles(ranks: &[u32], number: i64) -> Line {
+    Line {
+        ts: 1_700_000_000 + 3_600 * number,
+        teams: (0..ranks.len()).map(|team| vec![format!("p{team}")]).collect(),
+        ranks: ranks.to_vec(),
+        scores: Vec::new(),
+        stats: [].into(),
+        presence: Vec::new(),
+        meta: Meta::default(),
+    }
+}
+
+// Who was there for next to nothing must not divide anything by next to nothing, in this contest or a later one.
+#[test]
+fn presence_of_next_to_nothing_spoils_no_queue() {
+    for presence in [1e-2, 1e-6, 1e-20, 1e-45, 1e-100, 1e-155, 1e-300] {
+        for ranks in [&[0, 1][..], &[0, 1, 2]] {
+            let season = season(1, 60, 20);
+            let mut replay = after(&season);
+            for round in 0..8 {
+                let line = singles(ranks, 1_000 + round);
+                let mut contest = history::contest(&QueueShape::default(), &line);
+                replay.fill(&line, &mut contest);
+                for (index, entrant) in contest.line_up.entrants.iter_mut().enumerate() {
+                    entrant.contests = 1_000 * index as u32;
+                    entrant.presence = if round < 4 { presence } else { 1.0 };
+                }
+                replay.rate(&line, &contest);
+                assert!(replay.players.values().all(|(rating, ..)| rating.mean.abs() < 200.0), "{presence}: {:?}", replay.players);
+            }
+            let probability = predicted(&replay, &filled(&replay, &season[59]))[0];
+            assert!((0.01..0.99).contains(&probability), "{presence}: {probability}");
+        }
+    }
+}
+
+#[test]
+fn a_lie_in_the_first_reports_of_a_queue_is_soon_forgotten() {
+    let season = season(5, 900, 9);
+    let honest = after(&season);
+    for (at, trust, scores) in
+        [(0, 1.0, [1e9, 0.0]), (0, 1e-3, [1e9, 0.0]), (4, 1.0, [1e9, 0.0]), (0, 1.0, [1e-9, 0.0]), (0, 1.0, [1e300, -1e300])]
+    {
+        let mut replay = Replay::new(engine());
+        for (number, line) in season.iter().enumerate() {
+            let mut contest = filled(&replay, line);
+            if number == at {
+                (contest.scores, contest.trust) = (scores.to_vec(), trust);
+            }
+            replay.rate(line, &contest);
+        }
+        let mut apart: f64 = 0.0;
+        for line in &season[800..] {
+            let contest = filled(&honest, line);
+            apart = apart.max((predicted(&replay, &filled(&replay, line))[0] - predicted(&honest, &contest)[0]).abs());
+        }
+        assert!(apart < 0.03, "{scores:?} at {at}: {apart}");
+    }
+}
+
+#[test]
+fn scores_and_statistics_beyond_all_measure_stay_finite() {
+    let season = season(5, 60, 21);
+    let mut replay = Replay::new(engine());
+    for line in &season {
+        let mut contest = filled(&replay, line);
+        contest.scores = vec![f64::MAX, -f64::MAX];
+        for (index, entrant) in contest.line_up.entrants.iter_mut().enumerate() {
+            for stat in &mut entrant.stats {
+                stat.value = if index % 2 == 0 { f64::MAX } else { -f64::MAX };
+            }
+        }
+        replay.rate(line, &contest);
+        assert!(replay.players.values().all(|(rating, ..)| rating.mean.is_finite() && rating.uncertainty.is_finite()));
+    }
+}
