@@ -121,11 +121,7 @@ pub(crate) fn visit_due(
     (after, until): (JournalSeq, JournalSeq),
     mut look: impl FnMut(StoredReport<'_>) -> Result<bool, StoreError>,
 ) -> Result<bool, StoreError> {
-    let mut statement = connection.prepare_cached(&format!(
-        "SELECT j.seq, {REPORT}, coalesce(p.payload, j.payload), r.seq IS NOT NULL FROM {TURNS} LEFT JOIN journal p ON p.seq = r.seq
-         WHERE {IS_TURN} AND j.seq > ?1 AND j.seq <= ?2 AND j.queue = ?3 AND {} ORDER BY j.seq",
-        counts(REPORT, "?4")
-    ))?;
+    let mut statement = connection.prepare_cached(&select_due())?;
     let range = params![column::sql(after.0), column::sql(until.0), column::sql(queue.0), column::sql(revision)];
     let mut rows = statement.query(range)?;
     while let Some(row) = rows.next()? {
@@ -138,6 +134,14 @@ pub(crate) fn visit_due(
     Ok(true)
 }
 
+fn select_due() -> String {
+    format!(
+        "SELECT j.seq, {REPORT}, coalesce(p.payload, j.payload), r.seq IS NOT NULL FROM {TURNS} LEFT JOIN journal p ON p.seq = r.seq
+         WHERE {IS_TURN} AND j.seq > ?1 AND j.seq <= ?2 AND j.queue = ?3 AND {} ORDER BY j.seq",
+        counts(REPORT, "?4")
+    )
+}
+
 /// How many reports [`visit_due`] would show, counted up to `max`.
 pub(crate) fn count_due(
     connection: &Connection,
@@ -145,12 +149,16 @@ pub(crate) fn count_due(
     (after, until): (JournalSeq, JournalSeq),
     max: u32,
 ) -> Result<u32, StoreError> {
-    let mut statement = connection.prepare_cached(&format!(
-        "SELECT count(*) FROM (SELECT 1 FROM {TURNS} WHERE {IS_TURN} AND j.seq > ?1 AND j.seq <= ?2 AND j.queue = ?3 AND {} LIMIT ?5)",
-        counts(REPORT, "?4")
-    ))?;
+    let mut statement = connection.prepare_cached(&count_due_up_to())?;
     let range = params![column::sql(after.0), column::sql(until.0), column::sql(queue.0), column::sql(revision), max];
     Ok(statement.query_row(range, |row| row.get(0))?)
+}
+
+fn count_due_up_to() -> String {
+    format!(
+        "SELECT count(*) FROM (SELECT 1 FROM {TURNS} WHERE {IS_TURN} AND j.seq > ?1 AND j.seq <= ?2 AND j.queue = ?3 AND {} LIMIT ?5)",
+        counts(REPORT, "?4")
+    )
 }
 
 /// A report as an entry's payload. Times and numbers keep every bit.
@@ -434,6 +442,22 @@ mod tests {
         let provenance = Provenance { source: Source::Import, rules: None, ..facts.provenance };
         let imported = ReportFacts { match_id: None, provenance, ..facts };
         assert_eq!(decode(JournalSeq(1), QueueId(2), &encode(&imported)).unwrap(), imported);
+    }
+
+    #[test]
+    fn what_is_due_in_a_queue_is_found_without_the_entries_of_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("ranked.db"), crate::Options::default()).unwrap();
+        for (sql, numbers) in [(select_due(), 4), (count_due_up_to(), 5)] {
+            let plan = store.read(move |connection| {
+                let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+                let rows = statement.query_map(rusqlite::params_from_iter(vec![1; numbers]), |row| row.get::<_, String>(3))?;
+                Ok(rows.collect::<Result<Vec<_>, _>>()?.join("\n"))
+            });
+            let plan = plan.wait().unwrap();
+            assert!(plan.contains("SEARCH j USING INDEX journal_turns (queue=? AND seq>? AND seq<?)"), "{plan}");
+            assert!(!plan.contains("TEMP B-TREE"), "in its order: {plan}");
+        }
     }
 
     #[test]

@@ -26,8 +26,8 @@ pub(crate) fn counts(report: &str, revision: &str) -> String {
 /// reports stand at their own entry, too. Goes with [`IS_TURN`].
 pub(crate) const TURNS: &str = "journal j LEFT JOIN released_reports r ON r.released_by = j.seq";
 
-/// The SQL condition that a row of [`TURNS`] is one.
-pub(crate) const IS_TURN: &str = "(j.kind = 1 OR r.seq IS NOT NULL)";
+/// The SQL condition that a row of [`TURNS`] is one. The kinds are those of the index `journal_turns`, which a queue's turns are found by.
+pub(crate) const IS_TURN: &str = "(j.kind IN (1, 3) AND (j.kind = 1 OR r.seq IS NOT NULL))";
 
 /// The report's own entry in a row of [`TURNS`].
 pub(crate) const REPORT: &str = "coalesce(r.seq, j.seq)";
