@@ -108,7 +108,7 @@ impl RatingEngine for Adaptive {
 
     fn predict(&self, line_up: &LineUp, memory: &[u8], pairs: &mut Vec<f64>) -> Result<(), Fault> {
         check(line_up)?;
-        let memory = if self.layout.fits(memory) { memory } else { &self.fresh };
+        let memory = &*self.layout.adopted(&self.fresh, memory);
         // Who will leave early is not known; what presence an entrant is expected to have does count.
         let players = self.players(line_up, 1.0);
         let teams = team::gather(line_up.team_count(), &line_up.entrants, &players);

@@ -11,8 +11,11 @@ use crate::queue::{self, Belief, SLOPE, WEIGHTS};
 /// Part of all weight that is dealt out evenly after a contest.
 const SHARE: f64 = 3e-4;
 
+/// A contest speaks against a configuration by this factor at most: 1/e. One result, true or not, does not turn everything over.
+const FAIREST: f64 = 0.367_879_441_171_442_3;
+
 /// Most and least the slope may be.
-const SLOPE_RANGE: (f64, f64) = (0.3, 1.8);
+pub(crate) const SLOPE_RANGE: (f64, f64) = (0.3, 1.8);
 
 /// What a contest adds to the variance of the slope, so that it can follow a queue that changes.
 const SLOPE_DRIFT: f64 = 2e-6;
@@ -31,6 +34,8 @@ pub(crate) fn weights(memory: &[u8]) -> Lanes {
 /// Lets a contest speak for the configurations: `likelihood` of its result under each, on any scale.
 pub(crate) fn reweigh(memory: &mut [u8], likelihood: &Lanes, trust: f64) {
     let before = weights(memory);
+    let best = likelihood.iter().fold(0.0, |best, likelihood| if *likelihood > best { *likelihood } else { best });
+    let likelihood = &likelihood.map(|likelihood| if likelihood > FAIREST * best { likelihood } else { FAIREST * best });
     let expected = mean(&before, likelihood);
     // A result of little trust is a mixture itself: of what was seen and of what anybody would have expected.
     let spoken = likelihood.map(|likelihood| expected + trust * (likelihood - expected));

@@ -6,7 +6,10 @@
 //!
 //! A queue whose lists of sides, maps, modes or statistics were changed starts those sections anew and keeps the rest.
 
+use std::borrow::Cow;
+
 use crate::grid::{GRID, LANES};
+use crate::{mixture, terms};
 
 /// Names beyond these share the row of the unknown one; statistics beyond are not looked at.
 const SIDES_MAX: usize = 8;
@@ -38,11 +41,12 @@ pub(crate) const SPREAD_RANGE: (f64, f64) = (1.0, 1e4);
 /// First section whose length depends on the queue.
 const SECTIONS: usize = SPREADS + LANES;
 
-/// Numbers of a mode before those of its statistics: contests, draws, and two scales.
-const MODE_ROW: usize = 6;
+/// Numbers of a mode before those of its statistics: contests, draws, and three scales.
+const MODE_ROW: usize = 8;
 const MODE_DRAWS: usize = 1;
 const MODE_MARGIN: usize = 2;
 const MODE_LINE: usize = 4;
+const MODE_LINE_MARGIN: usize = 6;
 /// Numbers of a scale: values seen, and the logarithm of their deviation.
 const SCALE: usize = 2;
 /// Numbers of a statistic: how often it agreed with the result, net of disagreement, and how much there was to agree on.
@@ -146,18 +150,40 @@ impl Layout {
         memory
     }
 
-    /// Brings a memory of whatever origin into this layout; what does not fit starts anew.
+    /// A memory of whatever origin in this layout; what does not fit or makes no sense starts anew.
+    pub(crate) fn adopted<'a>(&self, fresh: &[u8], memory: &'a [u8]) -> Cow<'a, [u8]> {
+        let (fits, head) = (self.fits(memory), memory.get(..WIDTH * SECTIONS).filter(|head| head_is_sound(head)));
+        let mut adopted = match (fits, head) {
+            (true, Some(_)) => return Cow::Borrowed(memory),
+            (true, None) => memory.to_vec(),
+            (false, _) => fresh.to_vec(),
+        };
+        let head = head.unwrap_or(fresh);
+        adopted[WIDTH * DIMENSIONS..WIDTH * SECTIONS].copy_from_slice(&head[WIDTH * DIMENSIONS..WIDTH * SECTIONS]);
+        Cow::Owned(adopted)
+    }
+
+    /// The same in place.
     pub(crate) fn adopt(&self, fresh: &[u8], memory: &mut Vec<u8>) {
-        if self.fits(memory) {
-            return;
-        }
-        let head = memory.get(WIDTH * DIMENSIONS..WIDTH * SECTIONS).map(<[u8]>::to_vec);
-        memory.clear();
-        memory.extend_from_slice(fresh);
-        if let Some(head) = head.filter(|head| head.as_chunks::<WIDTH>().0.iter().all(|bytes| f32::from_le_bytes(*bytes).is_finite())) {
-            memory[WIDTH * DIMENSIONS..WIDTH * SECTIONS].copy_from_slice(&head);
+        if let Cow::Owned(adopted) = self.adopted(fresh, memory) {
+            *memory = adopted;
         }
     }
+}
+
+/// Whether everything in the head of a memory is within the bounds that the engine keeps it in.
+fn head_is_sound(head: &[u8]) -> bool {
+    let within = |at: usize, (least, most): (f64, f64)| (least..=most).contains(&number(head, at));
+    let term = |at: usize| {
+        let Belief { mean, variance } = read(head, at);
+        mean.abs() <= terms::MEAN_MAX && variance > 0.0 && variance <= terms::VARIANCE_MAX
+    };
+    let lanes = (0..LANES).all(|lane| within(WEIGHTS + lane, (0.0, 1.0 + 1e-6)) && within(SPREADS + lane, SPREAD_RANGE));
+    let weight: f64 = (0..LANES).map(|lane| number(head, WEIGHTS + lane)).sum();
+    // Stored numbers are rounded to seven digits.
+    let (least, most) = mixture::SLOPE_RANGE;
+    let slope = within(SLOPE, (least - 1e-6, most + 1e-6)) && within(SLOPE + 1, (0.0, 1.0));
+    lanes && weight > 0.5 && slope && term(EXPERIENCE) && term(SIZE) && number(head, CONTESTS) >= 0.0
 }
 
 /// The numbers of one mode.
@@ -178,6 +204,11 @@ impl ModeRow {
     /// Scale of margins.
     pub(crate) fn margin(self) -> usize {
         self.0 + MODE_MARGIN
+    }
+
+    /// Scale of margins made of statistics, where there are no scores.
+    pub(crate) fn line_margin(self) -> usize {
+        self.0 + MODE_LINE_MARGIN
     }
 
     /// Scale of what all statistics of a player say together.

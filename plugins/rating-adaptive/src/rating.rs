@@ -35,6 +35,8 @@ const CONTESTS_MAX: f64 = 1e6;
 struct Findings {
     evidence: Vec<Evidence>,
     lines: Option<Lines>,
+    /// Whether there were scores; else statistics stand in for them.
+    has_scores: bool,
 }
 
 impl Adaptive {
@@ -62,11 +64,12 @@ impl Adaptive {
         let line_up = &contest.line_up;
         let mut players = self.players(line_up, contest.trust.min(1.0));
         let teams = team::gather(line_up.team_count(), &line_up.entrants, &players);
+        // As believed before: this contest's statistics must not come back through what they taught.
+        let experience = queue::read(memory, queue::EXPERIENCE).mean;
         let findings = if teams.len() == 2 { self.read_duel(memory, contest, &teams) } else { self.read_field(memory, contest, &teams) };
         let contests = queue::number(memory, CONTESTS) + contest.trust;
         queue::set(memory, CONTESTS, contests.min(CONTESTS_MAX));
         let weights = mixture::weights(memory);
-        let experience = queue::read(memory, queue::EXPERIENCE).mean;
         let before: Vec<Lanes> = players.iter().map(|player| player.skill.mean).collect();
         let results = apply(contest, &findings.evidence, &mut players);
         if let Some(lines) = &findings.lines {
@@ -74,9 +77,12 @@ impl Adaptive {
         }
         for (index, player) in players.iter_mut().enumerate() {
             let entrant = &line_up.entrants[index];
-            hold(&mut player.skill, &before[index], &results[index], leeway(entrant.contests));
+            // Without scores all that is beyond the result may rest on one player's statistics.
+            let share = if findings.has_scores { 1.0 } else { LINE_SHARE };
+            hold(&mut player.skill, &before[index], &results[index], share * leeway(entrant.contests));
             let by_result = mixture::mean(&weights, &results[index]);
-            self.publish(entrant, &player.skill, &weights, experience, by_result, &mut update.ratings[index]);
+            let reach = leeway(entrant.contests) * contest.trust.min(1.0);
+            self.publish(entrant, &player.skill, (&weights, experience), (by_result, reach), &mut update.ratings[index]);
         }
     }
 
@@ -84,7 +90,7 @@ impl Adaptive {
         let Contest { line_up, places, trust, .. } = contest;
         let duel = Duel::of(&self.layout, memory, line_up, teams);
         if !duel.was_played() {
-            return Findings { evidence: vec![Evidence::NONE; 2], lines: None };
+            return Findings { evidence: vec![Evidence::NONE; 2], lines: None, has_scores: false };
         }
         let share = share(places[0], places[1]);
         let weights = mixture::weights(memory);
@@ -93,16 +99,18 @@ impl Adaptive {
         let spreads = duel.teach_spreads(memory, queue::number(memory, CONTESTS), *trust);
         duel::teach_draws(&self.layout, memory, line_up.setting.mode, share, *trust);
         let lines = Lines::read(&self.layout, memory, contest, &[2.0 * share - 1.0, 1.0 - 2.0 * share]);
+        let row = self.layout.mode(line_up.setting.mode);
+        let has_scores = contest.scores.len() == 2;
         let difference = match (contest.scores.as_slice(), &lines) {
             ([first, second], _) => Some(bounded(*first) - bounded(*second)),
             (_, Some(lines)) => Some(lines.teams[0] - lines.teams[1]),
             _ => None,
         };
-        let scale = Scale(self.layout.mode(line_up.setting.mode).margin());
+        let scale = Scale(if has_scores { row.margin() } else { row.line_margin() });
         let margin = difference.and_then(|difference| duel::margin(memory, scale, difference, share, duel.spread(&weights), *trust));
         let evidence = duel.evidence(share, margin, &spreads, &weights);
         duel.teach_terms(memory, &evidence, &weights, *trust);
-        Findings { evidence: vec![evidence, evidence.mirrored()], lines }
+        Findings { evidence: vec![evidence, evidence.mirrored()], lines, has_scores }
     }
 
     fn read_field(&self, memory: &mut [u8], contest: &Contest, teams: &[Team]) -> Findings {
@@ -115,17 +123,19 @@ impl Adaptive {
         mixture::reweigh(memory, &field.likelihood(places), *trust);
         let mut standing = Standing::of(places, (contest.scores.len() == teams.len()).then_some(&contest.scores));
         let lines = Lines::read(&self.layout, memory, contest, &standing.places);
-        if let (None, Some(lines)) = (&standing.scores, &lines) {
+        let has_scores = standing.scores.is_some();
+        if let (false, Some(lines)) = (has_scores, &lines) {
             standing = Standing::of(places, Some(&lines.teams));
         }
         let evidence = field.evidence(&standing);
         field.teach_terms(memory, &evidence, &weights, *trust);
-        Findings { evidence, lines }
+        Findings { evidence, lines, has_scores }
     }
 
-    /// Writes what people and policies see: the mixture's moments, and what experience adds. A settled player's mean follows in steps no
-    /// larger than the result or [`SWAY_MAX`] allows.
-    fn publish(&self, entrant: &Entrant, skill: &Skill, weights: &Lanes, experience: f64, by_result: f64, rating: &mut Rating) {
+    /// Writes what people and policies see: the mixture's moments, and what experience adds. The mean follows in steps no larger than
+    /// what the result did, or `reach` uncertainties.
+    fn publish(&self, entrant: &Entrant, skill: &Skill, mixture: (&Lanes, f64), bounds: (f64, f64), rating: &mut Rating) {
+        let ((weights, experience), (by_result, reach)) = (mixture, bounds);
         let mean = mixture::mean(weights, &skill.mean);
         let variance = mixture::mean(
             weights,
@@ -137,7 +147,7 @@ impl Adaptive {
         let unit = self.parameters.uncertainty / NEWCOMER;
         let uncertainty = lesser(unit * variance.sqrt(), self.parameters.uncertainty);
         let target = self.parameters.mean + unit * (mean + experience * terms::experience(entrant.contests.saturating_add(1)));
-        let reach = leeway(entrant.contests) * lesser(uncertainty, rating.uncertainty);
+        let reach = reach * lesser(uncertainty, rating.uncertainty);
         let justified = unit * by_result.abs();
         let step = match entrant.presence >= PRESENCE_MIN {
             true if justified > reach => justified,

@@ -59,7 +59,7 @@ impl Scale {
     /// units. `None` as long as nothing but 0 was seen.
     pub(crate) fn learn(self, memory: &mut [u8], value: f64, expected: f64, trust: f64) -> Option<f64> {
         let (seen, log_scale) = (queue::number(memory, self.0), queue::number(memory, self.0 + 1));
-        if seen == 0.0 {
+        if !(seen > 0.0 && log_scale.abs() <= LOG_RANGE.1) {
             if value == 0.0 {
                 return None;
             }

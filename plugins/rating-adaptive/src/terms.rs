@@ -23,9 +23,9 @@ const DRIFT: f64 = 1e-6;
 const STEP_MAX: f64 = 0.25;
 
 /// Bounds of a term, in deviations of a performance, and of how unsure it is.
-const MEAN_MAX: f64 = 5.0;
+pub(crate) const MEAN_MAX: f64 = 5.0;
 const VARIANCE_MIN: f64 = 1e-6;
-const VARIANCE_MAX: f64 = 4.0;
+pub(crate) const VARIANCE_MAX: f64 = 4.0;
 
 /// Most terms that one team of a contest has.
 const TERMS_MAX: usize = 10;
@@ -82,7 +82,7 @@ impl Terms {
     pub(crate) fn offset(&self, memory: &[u8]) -> Offset {
         let mut offset = Offset::default();
         for (at, value) in self.each() {
-            let belief = queue::read(memory, at);
+            let belief = belief(memory, at);
             offset.mean += value * belief.mean;
             offset.variance += value * value * belief.variance;
         }
@@ -93,10 +93,10 @@ impl Terms {
     /// contest that this is.
     pub(crate) fn teach(&self, memory: &mut [u8], pull: f64, sharpening: f64, step: f64) {
         // Where the evidence leaves out how unsure the terms are, together they would take it up more than once.
-        let taken: f64 = self.each().map(|(at, value)| value * value * queue::read(memory, at).variance * sharpening).sum();
+        let taken: f64 = self.each().map(|(at, value)| value * value * belief(memory, at).variance * sharpening).sum();
         let part = if taken > 1.0 { 1.0 / taken } else { 1.0 };
         for (at, value) in self.each() {
-            let Belief { mean, variance } = queue::read(memory, at);
+            let Belief { mean, variance } = belief(memory, at);
             let variance = variance + DRIFT * step;
             let reach = part * value * variance;
             let left = (variance - reach * value * variance * sharpening).clamp(VARIANCE_MIN, VARIANCE_MAX);
@@ -105,6 +105,12 @@ impl Terms {
             queue::write(memory, at, Belief { mean, variance: left });
         }
     }
+}
+
+/// The belief about a term; one that was never within bounds is held at them.
+fn belief(memory: &[u8], at: usize) -> Belief {
+    let Belief { mean, variance } = queue::read(memory, at);
+    if mean.abs() <= MEAN_MAX && (0.0..=VARIANCE_MAX).contains(&variance) { Belief { mean, variance } } else { PRIORS.place }
 }
 
 /// Effect of experience on a player: 1 more with each doubling of the contests, in a straight line between.

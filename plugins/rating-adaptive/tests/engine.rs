@@ -448,3 +448,115 @@ fn scores_and_statistics_beyond_all_measure_stay_finite() {
         assert!(replay.players.values().all(|(rating, ..)| rating.mean.is_finite() && rating.uncertainty.is_finite()));
     }
 }
+
+/// A contest of the season without its scores.
+fn without_scores(replay: &Replay<Adaptive>, line: &Line) -> Contest {
+    let mut contest = filled(replay, line);
+    contest.scores.clear();
+    contest
+}
+
+/// Eight of the season's players, each for himself, placed by kills.
+fn free_for_all(line: &Line) -> Line {
+    let kills: Vec<f64> = line.stats["kills"].iter().flatten().copied().take(8).collect();
+    let ranks = kills.iter().map(|own| kills.iter().filter(|other| *other > own).count() as u32).collect();
+    let column = |name: &str| line.stats[name].iter().flatten().take(8).map(|value| vec![*value]).collect();
+    Line {
+        ts: line.ts,
+        teams: line.teams.iter().flatten().take(8).map(|name| vec![name.clone()]).collect(),
+        ranks,
+        scores: Vec::new(),
+        stats: ["kills", "deaths", "assists"].into_iter().map(|name| (name.to_owned(), column(name))).collect(),
+        presence: Vec::new(),
+        meta: Meta { mode: "bomb".to_owned(), map: "dust".to_owned(), neutral: Some(true) },
+    }
+}
+
+// Where nobody reports scores the margin is made of the same lines, and it is honest against fabricated that counts.
+#[test]
+fn without_scores_any_two_lines_of_a_settled_player_are_a_fifth_of_his_uncertainty_apart_at_most() {
+    for teams in ["1v1", "5v5", "free for all"] {
+        let size = if teams == "1v1" { 1 } else { 5 };
+        let mut season = season(size, 1_500 / size as u64, 7);
+        if teams == "free for all" {
+            season = season.iter().map(free_for_all).collect();
+        }
+        let mut replay = Replay::new(engine());
+        for line in &season {
+            let contest = without_scores(&replay, line);
+            replay.rate(line, &contest);
+        }
+        let mut worst: f64 = 0.0;
+        for line in season.iter().rev().take(20) {
+            let honest = without_scores(&replay, line);
+            for liar in 0..honest.line_up.entrants.len() {
+                let mut told = vec![rated(&replay, &honest)];
+                for (kills, deaths) in [(100.0, 0.0), (0.0, 100.0), (100.0, 100.0), (1e9, -1e9)] {
+                    let mut lie = honest.clone();
+                    let stats = &mut lie.line_up.entrants[liar].stats;
+                    *stats = vec![StatValue { index: 0, value: kills }, StatValue { index: 1, value: deaths }];
+                    told.push(rated(&replay, &lie));
+                }
+                for (index, entrant) in honest.line_up.entrants.iter().enumerate() {
+                    let means = told.iter().map(|update| update.ratings[index].mean);
+                    let (least, most) = (means.clone().fold(f64::MAX, f64::min), means.fold(f64::MIN, f64::max));
+                    let apart = (most - least) / told[0].ratings[index].uncertainty.min(entrant.rating.uncertainty);
+                    worst = worst.max(apart);
+                }
+            }
+        }
+        assert!(worst <= 0.2, "{teams}: {worst}");
+    }
+}
+
+#[test]
+fn reports_without_scores_count_beside_reports_with_scores_in_thousands() {
+    let season = season(5, 900, 22);
+    let mut replay = Replay::new(engine());
+    for (number, line) in season.iter().enumerate() {
+        let mut contest = filled(&replay, line);
+        contest.scores.iter_mut().for_each(|score| *score *= 1e3);
+        if number % 10 == 0 {
+            contest.scores.clear();
+        }
+        replay.rate(line, &contest);
+    }
+    let line = &season[899];
+    let (contest, winner) = (without_scores(&replay, line), if line.ranks[0] == 0 { 0..5 } else { 5..10 });
+    let gain = |contest: &Contest| moves(contest, &rated(&replay, contest))[winner.clone()].iter().sum::<f64>();
+    let (told, untold) = (gain(&contest), gain(&bare(&contest)));
+    assert!(told > 0.5 * untold && untold > 0.0, "{told} against {untold}");
+}
+
+#[test]
+fn a_memory_that_makes_no_sense_heals_and_is_predicted_from_as_it_is_rated_from() {
+    let season = season(5, 300, 23);
+    let sound = after(&season);
+    // The head: contests, slope, experience, size, weights and spreads.
+    for at in 4..24 {
+        for poison in [f32::NAN, f32::INFINITY, -1e30, 1e30] {
+            let mut replay = Replay { engine: engine(), memory: sound.memory.clone(), players: sound.players.clone() };
+            replay.memory[4 * at..4 * at + 4].copy_from_slice(&poison.to_le_bytes());
+            for line in &season[290..] {
+                let contest = filled(&replay, line);
+                assert!((0.0..=1.0).contains(&predicted(&replay, &contest)[0]), "{poison} at {at}");
+                replay.rate(line, &contest);
+            }
+            assert!(replay.players.values().all(|(rating, ..)| rating.mean.abs() < 200.0), "{poison} at {at}");
+        }
+    }
+    let more = QueueShape { maps: vec!["dust".to_owned(), "ice".to_owned(), "new".to_owned()], ..shape() };
+    let other = Adaptive::configure(&more, Parameters::default()).unwrap();
+    let contest = filled(&sound, &season[299]);
+    let mut stronger = contest.line_up.clone();
+    for entrant in &mut stronger.entrants {
+        entrant.stats.clear();
+        entrant.contests = if entrant.team == 0 { 5_000 } else { 0 };
+    }
+    let predict = |memory: &[u8]| {
+        let mut pairs = Vec::new();
+        other.predict(&stronger, memory, &mut pairs).unwrap();
+        pairs[0]
+    };
+    assert_ne!(predict(&sound.memory), predict(&[]), "what was learned of all maps is kept");
+}
