@@ -156,16 +156,26 @@ pub(crate) fn note_raters(
     generation: GenerationId,
     (after, through): (JournalSeq, JournalSeq),
 ) -> Result<(), StoreError> {
-    let mut statement = connection.prepare_cached(
-        "UPDATE matches SET rated_by = ?1 WHERE queue = ?2 AND rated_by IS NULL AND report_seq IS NOT NULL
-             AND (report_seq > ?3 AND report_seq <= ?4
-                  OR report_seq IN (SELECT seq FROM released_reports WHERE released_by > ?3 AND released_by <= ?4))
-             AND EXISTS
-             (SELECT 1 FROM match_players p JOIN rating_changes c ON c.generation = ?1 AND c.player = p.player AND c.seq = report_seq
-              WHERE p.match_id = matches.match_id)",
-    )?;
-    statement.execute(params![column::sql(generation.0), column::sql(queue.0), column::sql(after.0), column::sql(through.0)])?;
+    // Apart, each leads to its few matches; together they would lead to all that wait.
+    for its_turn in TURNS_OF_MATCHES {
+        let mut statement = connection.prepare_cached(&update_raters(its_turn))?;
+        statement.execute(params![column::sql(generation.0), column::sql(queue.0), column::sql(after.0), column::sql(through.0)])?;
+    }
     Ok(())
+}
+
+/// When the report of a match has its turn: at its own entry, or at the one that released it.
+const TURNS_OF_MATCHES: [&str; 2] = [
+    "report_seq > ?3 AND report_seq <= ?4",
+    "report_seq IN (SELECT seq FROM released_reports WHERE released_by > ?3 AND released_by <= ?4)",
+];
+
+fn update_raters(its_turn: &str) -> String {
+    format!(
+        "UPDATE matches SET rated_by = ?1 WHERE queue = ?2 AND rated_by IS NULL AND report_seq IS NOT NULL AND {its_turn} AND EXISTS
+             (SELECT 1 FROM match_players p JOIN rating_changes c ON c.generation = ?1 AND c.player = p.player AND c.seq = report_seq
+              WHERE p.match_id = matches.match_id)"
+    )
 }
 
 /// Rates one report in one generation: reads what the step needs, computes it, stores what it gave. A fault stores nothing.
@@ -193,4 +203,26 @@ fn rate_one(
         write_memory(connection, generation, &step.memory)?;
     }
     Ok(Ok(step))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_step_looks_only_at_the_matches_whose_reports_it_may_have_rated() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("ranked.db"), crate::Options::default()).unwrap();
+        let found_by = ["(queue=? AND report_seq>? AND report_seq<?)", "(queue=? AND report_seq=?)"];
+        for (its_turn, found_by) in TURNS_OF_MATCHES.into_iter().zip(found_by) {
+            let plan = store.read(move |connection| {
+                let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", update_raters(its_turn)))?;
+                let rows = statement.query_map([1; 4], |row| row.get::<_, String>(3))?;
+                Ok(rows.collect::<Result<Vec<_>, _>>()?.join("\n"))
+            });
+            let plan = plan.wait().unwrap();
+            assert!(plan.contains(&format!("SEARCH matches USING INDEX matches_not_rated {found_by}")), "{plan}");
+        }
+    }
 }
