@@ -30,6 +30,10 @@ pub struct ChangesBackfill {
     store: Store,
     queue: QueueId,
     work: Option<Work>,
+    /// A generation whose engine is asked contest by contest, because its bulk interface faulted.
+    one_by_one: Option<GenerationId>,
+    /// Where the engine did not rate what it had rated before: it is not asked the same again.
+    stuck: Option<(GenerationId, JournalSeq)>,
 }
 
 /// What one step came to.
@@ -77,7 +81,7 @@ impl Store {
     /// What writes the changes of a queue; nothing is looked at before [`ChangesBackfill::advance`].
     #[must_use]
     pub fn changes_backfill(&self, queue: QueueId) -> ChangesBackfill {
-        ChangesBackfill { store: self.clone(), queue, work: None }
+        ChangesBackfill { store: self.clone(), queue, work: None, one_by_one: None, stuck: None }
     }
 
     /// How far the changes of a queue's ratings are written; `None`: all are there.
@@ -106,46 +110,74 @@ impl ChangesBackfill {
             return Ok(ChangesStep::Complete);
         };
         let Ok(ready) = self.store.engines().find(queue, &active) else { return Ok(ChangesStep::Stuck) };
-        // Another generation, or another process wrote meanwhile.
-        let fits = |work: &Work| work.generation == owing.generation && work.written == owing.changes_through;
-        let mut work = match self.work.take().filter(fits) {
-            Some(work) => work,
-            None => match self.start(&ready, active.revision, owing)? {
-                Some(work) => work,
-                None => return Ok(ChangesStep::Stuck),
-            },
-        };
-        if work.ready.is_empty() && !work.rate(&self.store, owing.built_through)? {
+        let at = (owing.generation, owing.changes_through);
+        if self.stuck == Some(at) {
             return Ok(ChangesStep::Stuck);
         }
+        // Another generation, or another process wrote meanwhile.
+        let fits = |work: &Work| (work.generation, work.written) == at;
+        let kept = self.work.take().filter(fits);
+        let mut prepared = self.prepare(kept, &ready, active.revision, owing)?;
+        if let Err(Stop::Bulk(fault)) = &prepared
+            && self.one_by_one != Some(owing.generation)
+        {
+            tracing::warn!(%queue, error = %fault, "the bulk interface faulted: changes are rated one by one");
+            self.one_by_one = Some(owing.generation);
+            prepared = self.prepare(None, &ready, active.revision, owing)?;
+        }
+        let mut work = match prepared {
+            Ok(work) => work,
+            Err(stop) => {
+                tracing::warn!(%queue, ?stop, "the engine does not rate again what it rated before: changes of ratings stay unwritten");
+                self.stuck = Some(at);
+                return Ok(ChangesStep::Stuck);
+            }
+        };
         let through = work.write(&self.store, owing)?;
         self.work = Some(work);
         Ok(ChangesStep::Advanced(ReplayProgress { through, head: owing.built_through }))
     }
 
+    /// Work with something to write.
+    fn prepare(&self, kept: Option<Work>, ready: &Arc<Ready>, revision: u64, owing: Owing) -> Result<Result<Work, Stop>, StoreError> {
+        let mut work = match kept {
+            Some(work) => work,
+            None => match self.start(ready, revision, owing)? {
+                Ok(work) => work,
+                Err(stop) => return Ok(Err(stop)),
+            },
+        };
+        let stop = if work.ready.is_empty() { work.rate(&self.store, owing.built_through)? } else { None };
+        Ok(stop.map_or(Ok(work), Err))
+    }
+
     /// Rates what is written already.
-    fn start(&self, ready: &Arc<Ready>, revision: u64, owing: Owing) -> Result<Option<Work>, StoreError> {
-        let mut replay = Replay::new((self.queue, revision), Arc::clone(&ready.engine), ready.initial.clone(), false);
-        let ended = run(&self.store, &mut replay, Roster::default(), owing.changes_through, |_| Ok(true))?;
-        let Ok(roster) = ended else { return Ok(None) };
-        let settled = replay.settle().is_ok();
+    fn start(&self, ready: &Arc<Ready>, revision: u64, owing: Owing) -> Result<Result<Work, Stop>, StoreError> {
         let (generation, through) = (owing.generation, owing.changes_through);
-        Ok(settled.then(|| Work { generation, replay, roster, ready: VecDeque::new(), through, written: through }))
+        let one_by_one = self.one_by_one == Some(generation);
+        let mut replay = Replay::new((self.queue, revision), Arc::clone(&ready.engine), ready.initial.clone(), one_by_one);
+        let roster = match run(&self.store, &mut replay, Roster::default(), through, |_| Ok(true))? {
+            Ok(roster) => roster,
+            Err(stop) => return Ok(Err(stop)),
+        };
+        let settled = replay.settle();
+        let work = Work { generation, replay, roster, ready: VecDeque::new(), through, written: through };
+        Ok(settled.map(|()| work).map_err(Stop::Bulk))
     }
 }
 
 impl Work {
-    /// Rates the next reports; `false`: the engine does not.
-    fn rate(&mut self, store: &Store, until: JournalSeq) -> Result<bool, StoreError> {
+    /// Rates the next reports; why not, if the engine does not.
+    fn rate(&mut self, store: &Store, until: JournalSeq) -> Result<Option<Stop>, StoreError> {
         let portion = self.replay.next(until, REPORTS_PER_CHUNK);
         let mut roster = std::mem::take(&mut self.roster);
         let gather = move |connection: &Connection| Ok((Chunk::gather(connection, portion, &mut roster)?, roster));
         let chunk;
         (chunk, self.roster) = store.read_public(gather).wait()?;
         let ready = &mut self.ready;
-        let stop: Option<Stop> = self.replay.rate_traced(&chunk, |traced| collect(traced, ready));
+        let stop = self.replay.rate_traced(&chunk, |traced| collect(traced, ready));
         self.through = chunk.through;
-        Ok(stop.is_none())
+        Ok(stop)
     }
 
     /// Writes some of what is rated; returns how far everything is written now.

@@ -263,6 +263,33 @@ fn a_bulk_interface_that_faults_is_done_without() {
     world.assert_equals_replay();
 }
 
+/// It rated everything once and faults when the changes are written: they are written contest by contest.
+#[test]
+fn changes_are_written_without_a_bulk_interface_that_faults() {
+    let world = played(&Steps::new(4.0));
+    let engine = InColumns::new(9.0);
+    assert!(install(&world.store, &world, &engine).unwrap().rebuilt);
+    // The next call still goes through: what was begun in columns is begun again.
+    engine.faults_after.store(engine.calls.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    write_changes(&world);
+    assert_eq!(rows(&world), rows(&played(&Steps::new(9.0))));
+    assert!(store::verify(world.path()).unwrap().is_sound());
+}
+
+/// The engine does not rate any more what it rated before: it is asked once, not again and again.
+#[test]
+fn changes_that_the_engine_does_not_give_again_are_asked_for_once() {
+    let world = played(&Steps::new(4.0));
+    let engine = InColumns::new(9.0);
+    assert!(install(&world.store, &world, &engine).unwrap().rebuilt);
+    engine.steps.fault_on(5);
+    let mut backfill = world.store.changes_backfill(world.queue);
+    assert_eq!(backfill.advance().unwrap(), ChangesStep::Stuck);
+    let calls = engine.calls.load(Ordering::Relaxed);
+    assert_eq!(backfill.advance().unwrap(), ChangesStep::Stuck);
+    assert_eq!(engine.calls.load(Ordering::Relaxed), calls);
+}
+
 /// Another process is at it: this one waits, and does the work itself once the lease is over.
 #[test]
 fn a_generation_that_another_process_builds_is_waited_for() {
