@@ -112,7 +112,7 @@ impl Field {
         for ((seat, entrant), rating) in self.seats.iter().zip(&contest.line_up.entrants).zip(&mut update.ratings) {
             let evidence = self.evidence(seat, &contest.places, share);
             let (mut mean, mut variance) = (0.0, seat.variance);
-            let periods = engine.contest_periods(entrant);
+            let periods = contest.trust * engine.contest_periods(entrant);
             let volatility = engine.drift.apply(&mut mean, &mut variance, seat.volatility, evidence, periods);
             // As a difference: a game between equals then gives what it gives in the papers, to the last bit.
             rating.mean += mean * scale;
