@@ -105,6 +105,8 @@ impl Store {
                 "UPDATE generations SET state = ?3 WHERE queue = ?1 AND state <> 2 AND coalesce(rated_through, ?2) >= ?2",
             )?;
             abandon.execute(params![column::sql(queue.0), column::sql(turn.0), ABANDONED])?;
+            // A revision that could not be built because of this report can be built now.
+            control::bump(connection)?;
             Ok(Ok(by))
         })
     }

@@ -115,11 +115,15 @@ fn install(
     let engines = store.engines();
     let mut replaced = engines.add(&ready);
     let goes_on = || engines.is_latest(&ready);
-    if let Err(error) = rebuild(store, &ready, now, Caller { progress: &mut progress, goes_on: &goes_on }) {
-        engines.give_up(&ready, replaced.take());
-        return Err(error);
-    }
+    // How far single steps came; `None`: what is far behind is to be built in memory first.
+    let mut reached = None;
     loop {
+        if reached.is_none()
+            && let Err(error) = rebuild(store, &ready, now, Caller { progress: &mut progress, goes_on: &goes_on })
+        {
+            engines.give_up(&ready, replaced.take());
+            return Err(error);
+        }
         if !engines.is_latest(&ready) {
             let leaving = Arc::clone(&ready);
             store.write(move |connection| lay_aside(connection, &leaving)).wait()?;
@@ -132,7 +136,11 @@ fn install(
                 engines.forget_older(&ready);
                 return Ok(Ok(installed));
             }
-            Ok(Build::More(so_far)) => progress(so_far),
+            Ok(Build::More(so_far)) => {
+                progress(so_far);
+                // Further back than before: a decision made the generation anew.
+                reached = Some(so_far.through).filter(|through| reached.is_none_or(|reached| *through >= reached));
+            }
             Ok(Build::Refused(refusal)) => {
                 engines.give_up(&ready, replaced.take());
                 return Ok(Err(refusal));
@@ -193,8 +201,13 @@ pub(crate) fn build(connection: &Connection, ready: &Ready, again: Option<Again>
     };
     let caught_up = catch_up(connection, (generation, revision), ready, after, REPORTS_PER_STEP_MAX)?;
     match caught_up.fault {
-        // The ratings in force that wait at this very report are no better.
-        Some((seq, fault)) if active.as_ref().is_some_and(|active| again.is_none() || !active.waits_at(caught_up.through)) => {
+        // The ratings in force that wait at this very report are no better: the same engine's of another revision, or those built again.
+        Some((seq, fault))
+            if active.as_ref().is_some_and(|active| {
+                let is_same = again.is_some() || ready.is(queue, active.digest, &active.parameters);
+                !(is_same && active.waits_at(caught_up.through))
+            }) =>
+        {
             return Ok(Build::Refused(InstallRefusal::Replay { seq, fault }));
         }
         None if !caught_up.complete => {

@@ -241,9 +241,20 @@ pub(crate) fn count_skipped(connection: &Connection) -> Result<u64, StoreError> 
     Ok(connection.prepare_cached("SELECT count(*) FROM skipped_reports")?.query_row([], |row| column::number(row, 0))?)
 }
 
-fn load_stored(connection: &Connection, generation: GenerationId) -> Result<Stored, StoreError> {
+/// What is stored of the base; `None`: since it was planned to go on from, somebody rated in it, or gave it up.
+fn load_stored(connection: &Connection, base: Base, revision: u64) -> Result<Option<Stored>, StoreError> {
+    let generation = base.generation;
+    let mut find = connection.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM generations
+                        WHERE generation = ?1 AND state IN (1, 3) AND coalesce(rated_through, 0) = ?2 AND revision = ?3)",
+    )?;
+    let planned = params![column::sql(generation.0), column::sql(base.through.0), column::sql(revision)];
+    let stands = find.query_row(planned, |row| row.get::<_, bool>(0))?;
+    if !stands || season_reset::find_under_way(connection, generation)?.is_some() {
+        return Ok(None);
+    }
     let (memory, standings) = (load_memory(connection, generation)?, load_standings(connection, generation)?);
-    Ok(Stored { memory, standings, archived: season_reset::load_archived(connection, generation)? })
+    Ok(Some(Stored { memory, standings, archived: season_reset::load_archived(connection, generation)? }))
 }
 
 /// A generation whose rows are being written, and which nobody looks at.
@@ -282,9 +293,10 @@ impl Hidden {
         let (queue, engine) = (self.ready.queue, Arc::clone(&self.ready.engine));
         let (mut replay, mut roster) =
             (Replay::new((queue, self.revision), engine, self.ready.initial.clone(), one_by_one), Roster::default());
-        if let Some(Base { generation, through, .. }) = task.base {
-            let stored = self.store.read_public(move |connection| load_stored(connection, generation)).wait()?;
-            replay.resume(through, stored, &mut roster);
+        if let Some(base) = task.base {
+            let stored = self.store.read_public(move |connection| load_stored(connection, base, task.revision)).wait()?;
+            let Some(stored) = stored else { return Ok(Built::Overtaken) };
+            replay.resume(base.through, stored, &mut roster);
         }
         let (mut renewed, mut told, began) = (Instant::now(), Instant::now(), Instant::now());
         let mut overtaken = false;
@@ -382,7 +394,12 @@ impl Hidden {
     /// Makes this the generation that is being built, if it is further than the one that is. Whether it was.
     fn adopt(&self, replay: &Replay, task: Task) -> Result<bool, StoreError> {
         let (ready, generation, through) = (Arc::clone(&self.ready), self.generation, replay.through());
+        let now = self.clock.now();
         let adopt = move |connection: &Connection| {
+            // Without the lease others may have begun to forget the rows.
+            if !prolong(connection, generation, now)? {
+                return Ok(false);
+            }
             let active = find_active(connection, ready.queue)?;
             let is_same =
                 |active: &Generation| ready.is(ready.queue, active.digest, &active.parameters) && active.revision == task.revision;

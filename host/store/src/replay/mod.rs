@@ -244,17 +244,20 @@ impl Replay {
         let engine = Arc::clone(&self.engine);
         let mut numbers: Vec<usize> = (0..self.players.len()).filter(|&number| self.cohort.contests()[number] > 0).collect();
         numbers.sort_unstable_by_key(|&number| self.players[number]);
+        let mut changed = Vec::with_capacity(numbers.len());
         for numbers in numbers.chunks(BATCH) {
             let batch: Vec<Standing> = numbers.iter().filter_map(|&number| self.standing(number)).collect();
             let reset = match season.reset(engine.as_ref(), &batch) {
                 Ok(reset) => reset,
+                // Nobody is reset: what is stored now is as before the season, and may be reset again.
                 Err(fault) => return Some(Stop::Fault(season.seq, fault)),
             };
-            for ((&number, before), after) in numbers.iter().zip(&batch).zip(reset) {
-                let archived = season.archive(before).map(|archived| (season.number - 1, self.players[number], archived));
-                self.archived.extend(archived);
-                self.set(number, after.as_ref().unwrap_or(&self.initial.clone()));
-            }
+            changed.extend(numbers.iter().zip(&batch).zip(reset).map(|((&number, before), after)| (number, season.archive(before), after)));
+        }
+        let initial = self.initial.clone();
+        for (number, archived, after) in changed {
+            self.archived.extend(archived.map(|archived| (season.number - 1, self.players[number], archived)));
+            self.set(number, after.as_ref().unwrap_or(&initial));
         }
         self.through = season.seq;
         None
