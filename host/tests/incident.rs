@@ -249,6 +249,9 @@ fn single_reports_are_voided_restored_and_released() {
     assert_ne!(community.board(), before);
     community.assert_equals_replay();
     community.json(&["report", "void", "2", "--reason", "aim bot"], 1);
+    community.json(&["report", "void", "2", "--dry-run"], 1);
+    let looked = community.json(&["report", "void", "3", "3", "--dry-run"], 0);
+    assert_eq!(looked["queues"][0]["reports"], 1, "a report named twice is one");
     assert_eq!(community.json(&["report", "restore", "2", "4", "--reason", "no aim bot"], 0)["restored"], 2);
     assert_eq!(community.board(), before);
 
@@ -276,6 +279,8 @@ fn single_reports_are_voided_restored_and_released() {
         (&["report", "void", "match:999", "--reason", "x"], 1),
         (&["report", "void", "1", "--reason", " "], 2),
         (&["report", "list", "--queue", "nowhere"], 2),
+        (&["match", "list", "--queue", "nowhere"], 2),
+        (&["tune", "duel", "--choose-from", "NaN"], 2),
         (&["report", "list", "--since", "yesterday"], 2),
         (&["report", "list", "--since", "2025-06-16", "--until", "2025-06-15"], 2),
         (&["incident", "undo", "99", "--reason", "x"], 1),
@@ -300,8 +305,25 @@ fn ratings_left_to_the_host_are_built_by_whoever_starts_next() {
     assert_eq!(community.board(), before, "what was in force serves on");
     assert_eq!(community.json(&["incident", "list"], 0)["revisions"][0]["state"], "being built");
     assert!(!community.store.active_engine(community.queue).wait().unwrap().unwrap().newest);
+    let verified = community.json(&["ledger", "verify"], 1);
+    let queue = &verified["queues"][0];
+    assert_eq!((&queue["differences"]["differing"], &queue["decision_pending"]), (&json!(0), &json!(true)));
     community.store.install_engine(community.queue, Arc::clone(&community.engine), |_| (), BEGAN).wait().unwrap().unwrap();
     assert_eq!(community.board(), Community::with_history(is_tainted).board());
     let record = community.store.report_record(JournalSeq(10)).wait().unwrap().unwrap();
     assert_eq!(record.1.len(), 1);
+}
+
+/// Nobody builds for a queue that plugins.toml does not name: nothing is promised, and nothing is called sound.
+#[test]
+fn a_decision_about_a_queue_that_is_not_in_plugins_toml_is_a_finding() {
+    let community = Community::with_history(|_| false);
+    let file = community.folder.path().join("plugins.toml");
+    let plugins = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, plugins.replace("queue.duel", "queue.other")).unwrap();
+    let made = community.json(&[&ROLLBACK[..], &["--apply", "--yes", "--reason", "stolen"]].concat(), 1);
+    assert_eq!(made["queues"][0]["ratings"], "failed");
+    let verified = community.json(&["ledger", "verify"], 1);
+    let unnamed = verified["queues"].as_array().unwrap().iter().find(|queue| queue["queue"] == "duel").unwrap();
+    assert_eq!(unnamed["refused"], "not in plugins.toml");
 }

@@ -60,6 +60,12 @@ fn load(config: &Config, runtime: &Runtime, store: &Store, queue: &QueueConfig) 
     Ok(Loaded { id: store.ensure_queue(queue.name()).wait()?, engine })
 }
 
+/// A queue that has ratings and that plugins.toml does not name: nobody rates its reports or carries its decisions out.
+fn describe_unnamed(queue: &str) -> (String, Value) {
+    let shown = format!("{}  QUEUE NOT CHECKED: not in plugins.toml; put it back there\n", text::printable(queue));
+    (shown, json!({ "queue": queue, "sound": false, "refused": "not in plugins.toml" }))
+}
+
 fn find<'a>(config: &'a Config, name: &str) -> Result<&'a QueueConfig, Failure> {
     let known = || config.queues.iter().map(QueueConfig::name).collect::<Vec<_>>().join(", ");
     let missing = || Failure::usage(format!("plugins.toml has no queue `{}`", text::printable(name)), format!("it has: {}", known()));
@@ -90,15 +96,31 @@ fn verify(context: &Context<'_>, only: Option<&str>) -> Result<Exit, Failure> {
     // What a broken journal would give means nothing.
     if sound {
         let runtime = runtime()?;
+        // A check writes nothing, not even the name of a new queue.
+        let known = store.list_queues().wait()?;
         for queue in config.queues.iter().filter(|queue| only.is_none_or(|only| only == queue.name())) {
-            let Loaded { id, engine } = load(&config, &runtime, &store, queue)?;
-            let bar = progress_bar(context, 0, "entries rated again");
-            let answer = store.check_ratings(id, &engine, |at| show(&bar, at))?;
-            bar.finish_and_clear();
+            let engine: Arc<dyn RatingEngine> = Arc::new(plugins::load_rating(&runtime, &config, queue)?);
+            let answer = match known.iter().find(|(_, name)| name == queue.name()) {
+                None => Err(CheckRefusal::NothingInForce),
+                Some((id, _)) => {
+                    let bar = progress_bar(context, 0, "entries rated again");
+                    let answer = store.check_ratings(*id, &engine, |at| show(&bar, at))?;
+                    bar.finish_and_clear();
+                    answer
+                }
+            };
             let (text, value, is_sound) = describe(queue.name(), &answer);
             shown.push_str(&text);
             queues.push(value);
             sound &= is_sound;
+        }
+        for (id, name) in known.iter().filter(|(_, name)| only.is_none() && config.queue(name).is_none()) {
+            if store.active_engine(*id).wait()?.is_some() {
+                let (text, value) = describe_unnamed(name);
+                shown.push_str(&text);
+                queues.push(value);
+                sound = false;
+            }
         }
     }
     let head = checked.head.map(|head| json!({ "seq": head.seq.0, "hash": head.hash.to_string() }));
@@ -119,10 +141,16 @@ fn show_chain(checked: &ChainCheck) -> String {
 fn describe(queue: &str, answer: &Result<RatingsCheck, CheckRefusal>) -> (String, Value, bool) {
     match answer {
         Ok(check) => {
-            let RatingsCheck { generation, reports, through, differences, first_report } = check;
-            let sound = differences.is_empty();
-            let verdict = if sound { "as the journal gives them, bit for bit" } else { "NOT what the journal gives" };
+            let RatingsCheck { generation, revision, newest_revision, reports, through, differences, first_report } = check;
+            let pending = newest_revision > revision;
+            let sound = differences.is_empty() && !pending;
+            let verdict = if differences.is_empty() { "as the journal gives them, bit for bit" } else { "NOT what the journal gives" };
             let mut text = format!("{queue}  {} players, {reports} reports: {verdict} (generation {generation})\n", differences.players);
+            if pending {
+                text.push_str(&format!(
+                    "         A DECISION IS NOT IN FORCE YET: these are the ratings of revision {revision}, the newest is {newest_revision}; `ranked incident list`\n"
+                ));
+            }
             text.push_str(&show_differences(differences));
             if let Some((seq, Difference { player, field, stored, recomputed })) = first_report {
                 text.push_str(&format!(
@@ -132,6 +160,7 @@ fn describe(queue: &str, answer: &Result<RatingsCheck, CheckRefusal>) -> (String
             let first = first_report.as_ref().map(|(seq, difference)| json!({ "seq": seq.0, "difference": to_json(difference) }));
             let value = json!({
                 "queue": queue, "sound": sound, "generation": generation.0, "reports": reports, "through": through.0,
+                "revision": revision, "newest_revision": newest_revision, "decision_pending": pending,
                 "differences": differences_to_json(differences), "first_report": first,
             });
             (text, value, sound)

@@ -56,6 +56,9 @@ pub(super) fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failu
 fn list(context: &Context<'_>, arguments: ListArguments) -> Result<Exit, Failure> {
     let store = context.open_store(&context.load_config()?)?;
     let ListArguments { queue, player, limit } = arguments;
+    if let Some(name) = &queue {
+        super::report::find_queue(&store, name)?;
+    }
     let matches = store.list_matches(MatchFilter { queue, player }, limit).wait()?;
     let rows = matches.iter().map(|listed| {
         let ended = listed.ended_at.map_or_else(|| "-".to_owned(), text::time);

@@ -57,6 +57,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<Exit, Failure> {
+    check_shares(arguments)?;
     let config = context.load_config()?;
     let queue = find_queue(&config, &arguments.queue)?;
     let store = context.open_store(&config)?;
@@ -65,7 +66,7 @@ pub(super) fn run(context: &Context<'_>, arguments: &Arguments) -> Result<Exit, 
     let domains = find_domains(&engine, &arguments.parameters)?;
     let (past, left_out) = read(&store, queue, arguments.matches)?;
     let contests = past.contests() as u64;
-    let parts = Parts::of(contests, arguments.choose_from, arguments.confirm_from).ok_or_else(|| too_few(contests, arguments))?;
+    let parts = Parts::of(contests, arguments.choose_from, arguments.confirm_from).ok_or_else(|| too_few(contests))?;
     let evaluations = arguments.evaluations as usize;
     let bar = progress_bar(context, evaluations as u64 * parts.confirmed_from + 2 * contests, "matches");
     let tuning = Tuning { runtime: &runtime, config: &config, queue, past: &past, parts, bar, stop: stop_on_ctrl_c()? };
@@ -128,14 +129,19 @@ fn read(store: &Store, queue: &QueueConfig, matches_max: u64) -> Result<(Past, u
     }
 }
 
-fn too_few(contests: u64, arguments: &Arguments) -> Failure {
+/// Not a number is no share either.
+fn check_shares(arguments: &Arguments) -> Result<(), Failure> {
     let Arguments { choose_from, confirm_from, .. } = arguments;
     if !(0.0..1.0).contains(choose_from) || !(*choose_from..1.0).contains(confirm_from) {
-        return Failure::usage(
+        return Err(Failure::usage(
             format!("--choose-from {choose_from} and --confirm-from {confirm_from} do not follow each other between 0 and 1"),
             "the defaults are 0.3 and 0.7",
-        );
+        ));
     }
+    Ok(())
+}
+
+fn too_few(contests: u64) -> Failure {
     let help = format!("the part that confirms needs {} at least: play on", crate::tune::CONFIRMED_MIN);
     Failure::refused(format!("{contests} matches are too few to tell a gain from noise"), help)
 }

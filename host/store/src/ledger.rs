@@ -7,6 +7,7 @@ use ladder::id::{GenerationId, JournalSeq, PlayerId, QueueId};
 use ladder::rating::RatingEngine;
 use rusqlite::Connection;
 
+use crate::decisions::counted::newest_revision;
 use crate::error::StoreError;
 use crate::generations::find_active;
 use crate::installation::{InstallRefusal, ReplayProgress};
@@ -59,6 +60,10 @@ impl Differences {
 pub struct RatingsCheck {
     /// The generation in force that was looked at.
     pub generation: GenerationId,
+    /// The revision of the queue whose ratings these are.
+    pub revision: u64,
+    /// The newest revision that the journal knows; above `revision`, a decision is not in force yet.
+    pub newest_revision: u64,
     /// Reports rated again.
     pub reports: u64,
     /// Entries up to here are rated in it.
@@ -117,8 +122,10 @@ impl Store {
         engine: &Arc<dyn RatingEngine>,
         progress: &mut dyn FnMut(ReplayProgress),
     ) -> Result<Result<RatingsCheck, CheckRefusal>, StoreError> {
-        let found = self.read_public(move |connection| Ok((find_active(connection, queue)?, journal::head(connection)?))).wait()?;
-        let (Some(active), head) = found else { return Ok(Err(CheckRefusal::NothingInForce)) };
+        let find = move |connection: &Connection| {
+            Ok((find_active(connection, queue)?, journal::head(connection)?, newest_revision(connection, queue)?))
+        };
+        let (Some(active), head, newest_revision) = self.read_public(find).wait()? else { return Ok(Err(CheckRefusal::NothingInForce)) };
         if active.digest != engine.digest() || active.parameters != engine.parameters() {
             return Ok(Err(CheckRefusal::OtherEngine));
         }
@@ -157,7 +164,8 @@ impl Store {
         let differences = compare(&replay, stored);
         let first_report = self.find_first_report((queue, active.revision), engine, active.id, &differences, replay.through())?;
         let (reports, through) = (replay.reports(), replay.through());
-        Ok(Ok(RatingsCheck { generation: active.id, reports, through, differences, first_report }))
+        let (generation, revision) = (active.id, active.revision);
+        Ok(Ok(RatingsCheck { generation, revision, newest_revision, reports, through, differences, first_report }))
     }
 
     /// The first report that did to one of the differing players what is not stored.

@@ -94,6 +94,10 @@ fn rollback(context: &Context<'_>, arguments: &RollbackArguments) -> Result<Exit
         let help = "`ranked report list --server ID` shows what it reported, and what is voided already";
         return Err(Failure::refused(format!("{span}: no report that counts"), help));
     }
+    if *apply && decision.is_some() && !*yes && !context.terminal.is_interactive() {
+        let title = format!("{span}: this voids {} reports; nobody can be asked here", reports.len());
+        return Err(Failure::usage(title, "give --yes to go on"));
+    }
     // Whoever does it without being asked has looked before, or does not want to.
     let looks = !(*apply && *yes);
     let shown = if looks { undoing::preview(context, &config, &store, &tainted)? } else { Vec::new() };
@@ -105,12 +109,6 @@ fn rollback(context: &Context<'_>, arguments: &RollbackArguments) -> Result<Exit
         return Ok(Exit::Done);
     };
     if !yes {
-        if !context.terminal.is_interactive() {
-            return Err(Failure::usage(
-                format!("{span}: this voids {} reports; nobody can be asked here", reports.len()),
-                "give --yes to go on",
-            ));
-        }
         context.terminal.note(&text)?;
         let question = format!("void these {} reports? type yes to go on: ", reports.len());
         if !context.terminal.ask(&question)?.eq_ignore_ascii_case("yes") {

@@ -1,10 +1,7 @@
 //! `report void`, `report release` and `report restore`.
 
-use std::collections::BTreeMap;
-
-use ladder::id::{JournalSeq, QueueId};
 use serde_json::json;
-use store::{ReleaseRefusal, Store, TaintedReports};
+use store::{ReleaseRefusal, VoidRefusal};
 
 use super::find_all;
 use crate::cli::failure::Failure;
@@ -14,7 +11,7 @@ use crate::cli::{Context, Exit};
 pub(super) fn preview_void(context: &Context<'_>, named: &[String]) -> Result<Exit, Failure> {
     let config = context.load_config()?;
     let store = context.open_store(&config)?;
-    let tainted = by_queue(&store, find_all(&store, named)?)?;
+    let tainted = store.look_at_void(find_all(&store, named)?).wait()?.map_err(void_refused)?;
     let shown = undoing::preview(context, &config, &store, &tainted)?;
     let mut text: String = shown.iter().map(undoing::Shown::render).collect();
     text.push_str("nothing was changed; without --dry-run and with --reason it would be\n");
@@ -23,16 +20,8 @@ pub(super) fn preview_void(context: &Context<'_>, named: &[String]) -> Result<Ex
     Ok(Exit::Done)
 }
 
-/// The reports by queue; each must be one.
-fn by_queue(store: &Store, reports: Vec<JournalSeq>) -> Result<TaintedReports, Failure> {
-    let mut by_queue: BTreeMap<QueueId, Vec<JournalSeq>> = BTreeMap::new();
-    for seq in reports {
-        let Some((report, _)) = store.report_record(seq).wait()? else {
-            return Err(Failure::refused(format!("journal entry {seq} is not a report"), "`ranked report list` shows the latest ones"));
-        };
-        by_queue.entry(report.facts.provenance.queue).or_default().push(seq);
-    }
-    Ok(by_queue.into_iter().collect())
+fn void_refused(refusal: VoidRefusal) -> Failure {
+    Failure::refused(format!("{refusal}; nothing was changed"), "`ranked report show ENTRY` tells what became of a report")
 }
 
 pub(super) fn void(context: &Context<'_>, named: &[String], why: &Why, wait: bool) -> Result<Exit, Failure> {
@@ -41,9 +30,7 @@ pub(super) fn void(context: &Context<'_>, named: &[String], why: &Why, wait: boo
     let store = context.open_store(&config)?;
     let reports = find_all(&store, named)?;
     let made = store.void_reports(reports, decision, None, context.clock.now()).wait()?;
-    let made = made.map_err(|refusal| {
-        Failure::refused(format!("{refusal}; nothing was changed"), "`ranked report show ENTRY` tells what became of a report")
-    })?;
+    let made = made.map_err(void_refused)?;
     let reports: u64 = made.iter().map(|made| made.reports).sum();
     let ratings = undoing::build(context, &config, &store, made, wait)?;
     let mut text = format!("voided    {reports} reports\n");

@@ -65,7 +65,7 @@ impl Chosen<'_> {
     }
 }
 
-fn find_queue(store: &Store, name: &str) -> Result<ladder::id::QueueId, Failure> {
+pub(in crate::cli) fn find_queue(store: &Store, name: &str) -> Result<ladder::id::QueueId, Failure> {
     let queues = store.list_queues().wait()?;
     let found = queues.iter().find(|(_, known)| known == name).map(|(queue, _)| *queue);
     let known: Vec<_> = queues.iter().map(|(_, name)| text::printable(name)).collect();

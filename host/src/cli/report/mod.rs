@@ -6,7 +6,7 @@ mod listing;
 use ladder::id::{JournalSeq, MatchId, ServerId};
 use store::Store;
 
-pub(super) use listing::Chosen;
+pub(super) use listing::{Chosen, find_queue};
 
 use super::failure::Failure;
 use super::undoing::Why;

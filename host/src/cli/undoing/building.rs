@@ -46,6 +46,9 @@ pub(in crate::cli) fn build(
         let queue = names.iter().find(|(id, _)| *id == made.queue).map_or_else(|| made.queue.to_string(), |(_, name)| name.clone());
         let state = if made.in_force {
             State::InForce
+        } else if config.queue(&queue).is_none() {
+            // No host loads its engine, so none builds.
+            State::Failed("the queue is not in plugins.toml: put it back, and start the host".to_owned())
         } else if !wait {
             State::Left("you did not want to wait".to_owned())
         } else {

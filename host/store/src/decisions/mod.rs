@@ -334,6 +334,16 @@ fn look_at(connection: &Connection, reports: &[JournalSeq]) -> Result<Result<BTr
     Ok(if by_queue.is_empty() { Err(VoidRefusal::Nothing) } else { Ok(by_queue) })
 }
 
+impl Store {
+    /// The reports by queue, each once, that a void of these reports would be about, or why it would be refused. Changes nothing.
+    pub fn look_at_void(&self, reports: Vec<JournalSeq>) -> Pending<Result<TaintedReports, VoidRefusal>> {
+        self.read_public(move |connection| {
+            let found = look_at(connection, &reports)?;
+            Ok(found.map(|by_queue| by_queue.into_iter().map(|(queue, affected)| (queue, affected.reports)).collect()))
+        })
+    }
+}
+
 /// Everything that a revision voided and that is still voided.
 fn look_at_revision(connection: &Connection, queue: QueueId, revision: u64) -> Result<Result<Affected, RestoreVoidRefusal>, StoreError> {
     let mut known = connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM revisions WHERE queue = ?1 AND revision = ?2 AND kind = 1)")?;
